@@ -1,0 +1,56 @@
+"""Traits: what an identity vector says of a person, by name.
+
+Every coordinate of the vector is one trait, in the order of the parts' declarations. Scaled by sqrt(D), a coordinate of
+a uniform unit vector is close to standard normal, and so are the traits, but for a mild tilt along a few shared axes
+(sex-like, age-like, ancestry-like) that makes people rather than random masks. This module does not know what a trait
+looks like: the part that declares it does.
+
+Shapes: B people, D traits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+#: The shared axes. They are traits themselves, the first ones, and tilt others by the loads declared there.
+SHARED = ("sex", "age", "weight", "ancestry_a", "ancestry_b")
+
+
+@dataclass(frozen=True)
+class Trait:
+    """One named way in which people differ: standard normal over people, but for its loads on the shared axes."""
+
+    name: str
+    about: str
+    loads: dict[str, float] = field(default_factory=dict)  # shift in standard deviations per one of the shared axis
+    fixed: bool = False  # read from the person's anchor, not from the view's vector: colours, hair, moles
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the parts of the head are told about B pictures."""
+
+    traits: dict[str, Tensor]  # float32 (B,) each: fixed ones from the anchor, the others from the view's vector
+    attributes: dict[str, Tensor]  # (B,) each, as in `Views`
+    key: Tensor  # int64 (B, 2): each picture's own noise
+    person: Tensor  # int64 (B, 2): a key made from the person alone, for patterns that stay (freckles, hair strands)
+
+
+def trait_values(vectors: Tensor, traits: Sequence[Trait]) -> dict[str, Tensor]:
+    """Unit vectors (B, D) to standardised traits: {name: float32 (B,)}, each with mean 0 and standard deviation near 1.
+
+    A trait with loads is a mixture, own * sqrt(1 - sum of squared loads) + sum of load * shared axis, so that loads change who
+    goes with whom and not how strongly people differ. Values are clamped to +-3.5.
+    """
+    scaled = (vectors * len(traits) ** 0.5).clamp(-3.5, 3.5)
+    raw = {trait.name: scaled[:, i] for i, trait in enumerate(traits)}
+    values = {}
+    for trait in traits:
+        own = (1.0 - sum(load * load for load in trait.loads.values())) ** 0.5
+        value = raw[trait.name] * own
+        for axis, load in trait.loads.items():
+            value = value + raw[axis] * load
+        values[trait.name] = value.clamp(-3.5, 3.5)
+    return values

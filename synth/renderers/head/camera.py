@@ -1,0 +1,129 @@
+"""Pose and camera: from centimetres on the head to pixels of a picture aligned to the five-point template.
+
+The head turns about `PIVOT`, a point inside the neck; a vertex follows by its share, so the neck twists between head and
+shoulders. The camera stands in front at a distance that goes with its focal length (a wide lens is held close, and noses
+grow), and at last the picture is moved, turned and scaled until the five landmarks fit the template as well as a
+similarity can. This module does not know what is posed.
+
+Shapes: B pictures, N vertices.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from samplers.attributes import Attribute, Normal
+from synth.renderer import TEMPLATE_PX, TEMPLATE_SIZE_PX
+from synth.renderers.head.anatomy import PIVOT
+
+ATTRIBUTES: Final[dict[str, Attribute]] = {
+    "yaw_deg": Attribute(
+        "Turn of the head; positive looks to the picture's right.",
+        0.0, "deg", -70, 70, distribution=Normal(std=15, low=-60, high=60),
+    ),
+    "pitch_deg": Attribute(
+        "Nod of the head; positive looks up.", 0.0, "deg", -45, 45, distribution=Normal(std=8, low=-30, high=30)
+    ),
+    "roll_deg": Attribute(
+        "Tilt of the head against camera, light and shoulders; the face stays upright, the world around it leans.",
+        0.0, "deg", -40, 40, distribution=Normal(std=6, low=-25, high=25),
+    ),
+    "focal_length_mm": Attribute(
+        "Focal length on 24 x 36 mm film for the same framing: short ones come close and enlarge the nose.",
+        70.0, "mm", 20, 200, distribution=Normal(mean=55, std=22, low=24, high=135),
+    ),
+    "crop_x_px": Attribute(
+        "Error of the alignment to the right, in pixels of a 112 px picture.",
+        0.0, "px", -8, 8, distribution=Normal(std=0.7, low=-3, high=3),
+    ),
+    "crop_y_px": Attribute(
+        "Error of the alignment downwards, in pixels of a 112 px picture.",
+        0.0, "px", -8, 8, distribution=Normal(std=0.7, low=-3, high=3),
+    ),
+    "crop_scale": Attribute(
+        "Error of the alignment in size: above 1 the face is too large.",
+        1.0, "ratio", 0.8, 1.25, distribution=Normal(mean=1, std=0.015, low=0.94, high=1.06),
+    ),
+}  # fmt: skip
+
+CM_PER_FOCAL_MM: Final = 2.0  # distance of the camera: the film shows about half a metre across
+NEAR_CM: Final = 24.0  # the scene's near end, in front of the pivot
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Where B cameras stand, how the heads are turned, and how their pictures are cropped."""
+
+    rotation: Tensor  # float32 (B, 3, 3), head to world; world axes as in `anatomy`, the camera looks along -z
+    distance: Tensor  # float32 (B,), cm from the pivot
+    scale: Tensor  # float32 (B,), the crop's similarity: cosine part, px per cm at the pivot
+    skew: Tensor  # float32 (B,), its sine part
+    shift: Tensor  # float32 (B, 2), px
+
+    def turn(self, directions: Tensor) -> Tensor:
+        """Directions (B, N, 3) in the head's frame to the world's."""
+        x, y, z = directions.unbind(-1)
+        rows = [
+            self.rotation[:, i, 0, None] * x + self.rotation[:, i, 1, None] * y + self.rotation[:, i, 2, None] * z
+            for i in range(3)
+        ]
+        return torch.stack(rows, -1)
+
+    def pose(self, points: Tensor, follow: Tensor | None = None) -> Tensor:
+        """Points (B, N, 3) in the head's frame to the world's, about the pivot; `follow` (N,) turns them in part."""
+        arm = points - points.new_tensor(PIVOT)
+        turned = self.turn(arm)
+        return turned if follow is None else arm + (turned - arm) * follow[:, None]
+
+    def project(self, world: Tensor) -> Tensor:
+        """World points (B, N, 3) to pixels (B, N, 2) of the aligned picture."""
+        x, y = _perspective(world, self.distance)
+        scale, skew = self.scale[:, None], self.skew[:, None]
+        return torch.stack((x * scale - y * skew + self.shift[:, :1], x * skew + y * scale + self.shift[:, 1:]), -1)
+
+
+def place_camera(attributes: Mapping[str, Tensor], landmarks: Tensor, size: int) -> Camera:
+    """The camera that sees the landmarks (B, 5, 3) as near to the template of a size x size picture as it can."""
+    rotation = _rotation(attributes["yaw_deg"], attributes["pitch_deg"], attributes["roll_deg"])
+    distance = attributes["focal_length_mm"] * CM_PER_FOCAL_MM
+    zero = torch.zeros_like(distance)
+    loose = Camera(rotation, distance, zero, zero, torch.stack((zero, zero), -1))
+    x, y = _perspective(loose.pose(landmarks), distance)
+    template = x.new_tensor(TEMPLATE_PX) * (size / TEMPLATE_SIZE_PX)
+    to_x, to_y = template[:, 0].expand_as(x), template[:, 1].expand_as(y)
+    mid_x, mid_y, mid_to_x, mid_to_y = (_mean_of_five(values)[:, None] for values in (x, y, to_x, to_y))
+    dx, dy, tx, ty = x - mid_x, y - mid_y, to_x - mid_to_x, to_y - mid_to_y
+    spread = _mean_of_five(dx * dx + dy * dy)
+    scale = _mean_of_five(dx * tx + dy * ty) / spread * attributes["crop_scale"]
+    skew = _mean_of_five(dx * ty - dy * tx) / spread * attributes["crop_scale"]
+    error_px = size / TEMPLATE_SIZE_PX
+    shift_x = mid_to_x[:, 0] - (mid_x[:, 0] * scale - mid_y[:, 0] * skew) + attributes["crop_x_px"] * error_px
+    shift_y = mid_to_y[:, 0] - (mid_x[:, 0] * skew + mid_y[:, 0] * scale) + attributes["crop_y_px"] * error_px
+    return Camera(rotation, distance, scale, skew, torch.stack((shift_x, shift_y), -1))
+
+
+def _rotation(yaw_deg: Tensor, pitch_deg: Tensor, roll_deg: Tensor) -> Tensor:
+    """Tilt, then nod, then turn, so that yaw and pitch alone say where the nose points: (B, 3, 3)."""
+    yaw, pitch, roll = (angle * (math.pi / 180) for angle in (yaw_deg, -pitch_deg, -roll_deg))
+    (sy, cy), (sp, cp), (sr, cr) = ((angle.sin(), angle.cos()) for angle in (yaw, pitch, roll))
+    rows = (
+        (cy * cr + sy * sp * sr, sy * sp * cr - cy * sr, sy * cp),
+        (cp * sr, cp * cr, -sp),
+        (cy * sp * sr - sy * cr, sy * sr + cy * sp * cr, cy * cp),
+    )
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
+def _perspective(world: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
+    """World points (B, N, 3) on the plane through the pivot: x to the right and y downwards, cm, each (B, N)."""
+    away = distance[:, None] / (distance[:, None] - world[..., 2])
+    return world[..., 0] * away, -world[..., 1] * away
+
+
+def _mean_of_five(values: Tensor) -> Tensor:
+    """Mean over the landmarks (B, 5), added in one fixed order."""
+    return (values[:, 0] + values[:, 1] + values[:, 2] + values[:, 3] + values[:, 4]) * 0.2

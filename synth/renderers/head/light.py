@@ -1,0 +1,224 @@
+"""Light on every vertex: one lamp with soft cast shadows, a room around it, and highlights.
+
+The lamp may be a bare bulb or a wide window; shadows come from a small map of how near to the lamp matter reaches,
+filtered by its first two moments (Donnelly and Lauritzen, "Variance shadow maps", I3D 2006) so that their edges are
+soft. In skin light wanders before it leaves, red farthest: its terminator and its shadow edges are wrapped per channel. The
+room is a smooth field (constant and linear terms of spherical harmonics): a bright ceiling, a wall to one side, a floor.
+This module does not know what it lights.
+
+Shapes: B pictures, N vertices. World axes: x to the picture's right, y up, z to the camera.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from samplers.attributes import Attribute, Normal, Sometimes, Uniform
+from synth.renderers.head.mesh import unit
+from synth.renderers.head.scene import Scene
+
+ATTRIBUTES: Final[dict[str, Attribute]] = {
+    "light_azimuth_deg": Attribute(
+        "Direction of the lamp: 0 in front, positive from the picture's right.",
+        -25.0, "deg", -180, 180, distribution=Normal(mean=0, std=42, low=-110, high=110),
+    ),
+    "light_elevation_deg": Attribute(
+        "Height of the lamp above the horizon.",
+        35.0, "deg", -60, 90, distribution=Normal(mean=35, std=16, low=-10, high=75),
+    ),
+    "light_softness": Attribute(
+        "Size of the lamp: 0 is the bare sun with hard shadows, 1 an overcast sky or a wide window.",
+        0.8, "share", 0, 1, distribution=Normal(mean=0.6, std=0.25, low=0.05, high=1),
+    ),
+    "light_warmth_k": Attribute(
+        "Colour temperature of the lamp, as far as the camera's white balance has left it.",
+        5500.0, "K", 2000, 12000, distribution=Normal(mean=5400, std=900, low=3000, high=8500),
+    ),
+    "ambient_share": Attribute(
+        "Share of the light that comes from the room rather than from the lamp.",
+        0.5, "share", 0, 1, distribution=Normal(mean=0.5, std=0.16, low=0.15, high=0.95),
+    ),
+    "ambient_warmth_k": Attribute(
+        "Colour temperature of the room's light.",
+        6000.0, "K", 2000, 12000, distribution=Normal(mean=6000, std=900, low=3500, high=9500),
+    ),
+    "rim_light": Attribute(
+        "Strength of a second lamp behind the head, which draws a bright edge.",
+        0.0, "share", 0, 1, distribution=Sometimes(chance=0.2, then=Uniform(low=0.1, high=0.8)),
+    ),
+}  # fmt: skip
+
+WRAP_SKIN: Final = (0.34, 0.17, 0.10)  # how far light creeps around soft matter: red, green, blue
+WRAP_LAMP: Final = 0.28  # the same for a wide lamp on anything
+SHADOW_TINT: Final = (0.75, 0.30, 0.12)  # how much of a shadow's edge fills with scattered light in soft matter
+SKY, FLOOR, WALL = 0.42, 0.30, 0.22  # linear terms of the room's light: from above, from below (less), from a side
+FRESNEL_AT_NORMAL: Final = 0.04
+WARMTH_LOG_RGB: Final = (-0.42, 0.0, 0.58)  # change of log colour per unit of log temperature
+WARMTH_NEUTRAL_K: Final = 5500.0
+RIM_AZIMUTH_DEG, RIM_ELEVATION_DEG = 150.0, 25.0
+
+SHADOW_TEXELS: Final = 96
+SHADOW_HALF_CM: Final = 20.0  # the map covers the head and the shoulders' upper edge
+SHADOW_CENTRE_Y_CM: Final = 3.0  # above the pivot
+SHADOW_FLOOR_CM: Final = -14.0  # height towards the lamp where nothing is
+SHADOW_BIAS_CM: Final = 0.25
+SHADOW_LEAST_VARIANCE_CM2: Final = 0.03
+SHADOW_BLEED: Final = 0.18  # what the variance bound leaves of a full shadow
+
+
+@dataclass(frozen=True)
+class Lamps:
+    """The light in B pictures."""
+
+    towards: Tensor  # float32 (B, 3), unit, from the head to the lamp
+    key: Tensor  # float32 (B, 3), linear RGB
+    room: Tensor  # float32 (B, 3)
+    wall: Tensor  # float32 (B,): sign and strength of the bright side wall
+    softness: Tensor  # float32 (B,)
+    behind: Tensor  # float32 (B, 3), unit, from the head to the rim lamp
+    rim: Tensor  # float32 (B, 3), linear RGB
+
+
+def set_lamps(attributes: Mapping[str, Tensor]) -> Lamps:
+    """The lamps that the attributes ask for; a white card in full light returns about 1."""
+    azimuth, elevation = attributes["light_azimuth_deg"], attributes["light_elevation_deg"]
+    share = attributes["ambient_share"][:, None]
+    key_colour = _warmth(attributes["light_warmth_k"])
+    room_colour = _warmth(attributes["ambient_warmth_k"])
+    side = (azimuth * (math.pi / 180)).sin()
+    opposite = torch.where(side > 0, -1.0, 1.0) * RIM_AZIMUTH_DEG
+    return Lamps(
+        towards=_direction(azimuth, elevation),
+        key=key_colour * (1.25 * (1 - share)),
+        room=room_colour * (0.85 * share),
+        wall=-0.6 * side,
+        softness=attributes["light_softness"],
+        behind=_direction(opposite, torch.full_like(opposite, RIM_ELEVATION_DEG)),
+        rim=key_colour * attributes["rim_light"][:, None],
+    )
+
+
+def lit(scene: Scene, world: Tensor, normals: Tensor, lamps: Lamps) -> Tensor:
+    """Light that leaves every vertex towards the camera: linear RGB float32 (B, N, 3).
+
+    `world` and `normals` are posed positions and normals, each (B, N, 3).
+    """
+    n = normals.unbind(-1)
+    facing = n[2].clamp(0, 1)
+    open_share = shadow(world, scene.absent, lamps)
+    slope = _dot(n, lamps.towards)
+    highlight = _highlight(scene, n, lamps)
+    grazing = 1 - facing
+    grazing = grazing * grazing
+    sheen = scene.gloss * (FRESNEL_AT_NORMAL + 0.5 * grazing * grazing * (1 - facing)) * scene.occlusion
+    rim = _dot(n, lamps.behind).clamp(min=0) * scene.occlusion
+    room = 1 + SKY * n[1] + FLOOR * n[1] * n[1] * (n[1] < 0) + WALL * lamps.wall[:, None] * n[0] + 0.15 * n[2]
+    edge = open_share * (1 - open_share) * scene.softness
+    colours = []
+    for channel in range(3):
+        key, ambient = lamps.key[:, channel, None], lamps.room[:, channel, None]
+        wrap = WRAP_SKIN[channel] * scene.softness + WRAP_LAMP * lamps.softness[:, None]
+        direct = ((slope + wrap) / (1 + wrap)).clamp(min=0)
+        direct = direct * (0.45 + 0.55 * direct) * (open_share + SHADOW_TINT[channel] * edge)
+        # Light bounces on between the walls of a crease, and keeps their colour: bright ones darken less.
+        albedo = scene.albedo[..., channel]
+        closed = (1 - scene.occlusion) * (1 - 0.5 * albedo)
+        diffuse = direct * key + room * ambient * (1 - closed) + rim * lamps.rim[:, channel, None]
+        colours.append(albedo * diffuse + highlight * open_share * key + sheen * room * ambient)
+    return torch.stack(colours, -1)
+
+
+def shadow(world: Tensor, absent: Tensor, lamps: Lamps) -> Tensor:
+    """The share of the lamp that every vertex (B, N, 3) sees: float32 (B, N), 0 in full shadow."""
+    across, up = _light_axes(lamps.towards)
+    x, y, z = world.unbind(-1)
+    y = y - SHADOW_CENTRE_Y_CM
+    texel = SHADOW_TEXELS / (2 * SHADOW_HALF_CM)
+    u = (_dot((x, y, z), across) * texel + SHADOW_TEXELS / 2).clamp(1, SHADOW_TEXELS - 2.001)
+    v = (_dot((x, y, z), up) * texel + SHADOW_TEXELS / 2).clamp(1, SHADOW_TEXELS - 2.001)
+    height = _dot((x, y, z), lamps.towards)
+    column, row = u.floor(), v.floor()
+    place = (row * SHADOW_TEXELS + column).long()
+    casting = torch.where(absent, SHADOW_FLOOR_CM, height)
+    reach = height.new_full((len(world), SHADOW_TEXELS * SHADOW_TEXELS), SHADOW_FLOOR_CM)
+    reach = reach.scatter_reduce(1, place, casting, "amax")
+    moments = _soften(torch.stack((reach, reach * reach), 1).unflatten(2, (SHADOW_TEXELS, -1)), lamps.softness)
+    mean, square = (_bilinear(moments[:, i].flatten(1), u - 0.5, v - 0.5) for i in range(2))
+    variance = (square - mean * mean).clamp(min=SHADOW_LEAST_VARIANCE_CM2)
+    above = (mean - height - SHADOW_BIAS_CM).clamp(min=0)
+    bound = variance / (variance + above * above)
+    return ((bound - SHADOW_BLEED) / (1 - SHADOW_BLEED)).clamp(0, 1)
+
+
+def _soften(moments: Tensor, softness: Tensor) -> Tensor:
+    """Blur maps (B, 2, T, T) by binomial steps of growing stride; a bare lamp (0) takes the first level, a wide one (1) the last."""
+    levels = [_binomial(moments, 1)]
+    for stride in (1, 2, 3):
+        levels.append(_binomial(levels[-1], stride))
+    place = softness[:, None, None, None] * (len(levels) - 1)
+    blurred = levels[0]
+    for i in range(1, len(levels)):
+        blurred = blurred + (levels[i] - levels[i - 1]) * (place - (i - 1)).clamp(0, 1)
+    return blurred
+
+
+def _binomial(maps: Tensor, stride: int) -> Tensor:
+    """One blur by (1, 2, 1) / 4 with the given stride along both directions; the border stays."""
+    blurred = maps.clone()
+    inner = maps[..., stride:-stride, :]
+    blurred[..., stride:-stride, :] = 0.5 * inner + 0.25 * (maps[..., 2 * stride :, :] + maps[..., : -2 * stride, :])
+    rows = blurred.clone()
+    inner = rows[..., stride:-stride]
+    blurred[..., stride:-stride] = 0.5 * inner + 0.25 * (rows[..., 2 * stride :] + rows[..., : -2 * stride])
+    return blurred
+
+
+def _bilinear(texels: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Values of maps (B, T * T) at places u, v (B, N) between their texels' centres."""
+    column, row = u.floor(), v.floor()
+    right, below = u - column, v - row
+    place = (row * SHADOW_TEXELS + column).long()
+    a, b = texels.gather(1, place), texels.gather(1, place + 1)
+    c, d = texels.gather(1, place + SHADOW_TEXELS), texels.gather(1, place + SHADOW_TEXELS + 1)
+    top, bottom = a + (b - a) * right, c + (d - c) * right
+    return top + (bottom - top) * below
+
+
+def _highlight(scene: Scene, n: tuple[Tensor, ...], lamps: Lamps) -> Tensor:
+    """Blinn-Phong highlight of the lamp, wider for a wide lamp: float32 (B, N)."""
+    half = unit(lamps.towards + lamps.towards.new_tensor((0.0, 0.0, 1.0)))
+    towards_half = _dot(n, half).clamp(min=1e-3)
+    sharpness = 1 / (1 / scene.sharpness + 0.03 * lamps.softness[:, None])
+    lobe = (sharpness * towards_half.log()).exp() * ((sharpness + 8) * (1 / 25))
+    return scene.gloss * lobe * FRESNEL_AT_NORMAL * 2
+
+
+def _light_axes(towards: Tensor) -> tuple[Tensor, Tensor]:
+    """Two unit vectors (B, 3) across the direction of the light."""
+    x, y, z = towards.unbind(-1)
+    flat = (x * x + z * z + 1e-6).sqrt()
+    across = torch.stack((z / flat, torch.zeros_like(x), -x / flat), -1)
+    up = torch.stack((-x * y / flat, flat, -y * z / flat), -1)
+    return across, up
+
+
+def _direction(azimuth_deg: Tensor, elevation_deg: Tensor) -> Tensor:
+    azimuth, elevation = azimuth_deg * (math.pi / 180), elevation_deg * (math.pi / 180)
+    level = elevation.cos()
+    return torch.stack((azimuth.sin() * level, elevation.sin(), azimuth.cos() * level), -1)
+
+
+def _warmth(kelvin: Tensor) -> Tensor:
+    """Colour of a black body as a camera shows it: linear RGB (B, 3), 1 at the neutral temperature."""
+    octaves = (kelvin / WARMTH_NEUTRAL_K).log()
+    return torch.stack([(octaves * slope).exp() for slope in WARMTH_LOG_RGB], -1)
+
+
+def _dot(n: tuple[Tensor, ...], direction: Tensor) -> Tensor:
+    """Vectors as three (B, N) components times one direction (B, 3) per picture."""
+    x, y, z = direction.unbind(-1)
+    return n[0] * x[:, None] + n[1] * y[:, None] + n[2] * z[:, None]

@@ -1,0 +1,206 @@
+"""The camera's share of the picture: exposure, tone curve, colour, lens blur, few pixels, sensor noise, JPEG.
+
+Light goes in, display values come out. Every step is exact per pixel and per picture, and a step whose attribute is
+neutral in all pictures is left out, which changes nothing. This module does not know what the picture shows.
+
+Shapes: B pictures of H x H pixels. Lengths in px are those of a 112 px picture.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import simplejpeg
+import torch
+from torch import Tensor
+
+from samplers import random
+from samplers.attributes import Attribute, Normal, Sometimes, Uniform
+from synth.renderer import TEMPLATE_SIZE_PX
+
+ATTRIBUTES: Final[dict[str, Attribute]] = {
+    "exposure_ev": Attribute(
+        "Exposure against the metered one.", 0.0, "EV", -3, 3, distribution=Normal(std=0.33, low=-1.1, high=0.9)
+    ),
+    "gamma": Attribute(
+        "Gradation of the finished picture: above 1 the middle greys are darker.",
+        1.0, "ratio", 0.5, 2, distribution=Normal(mean=1, std=0.09, low=0.75, high=1.3),
+    ),
+    "contrast": Attribute(
+        "Contrast about middle grey.", 1.0, "ratio", 0.5, 1.6, distribution=Normal(mean=1, std=0.09, low=0.7, high=1.3)
+    ),
+    "saturation": Attribute(
+        "Strength of colours; 0 is black and white.",
+        1.0, "ratio", 0, 1.6, distribution=Normal(mean=0.98, std=0.14, low=0.5, high=1.4),
+    ),
+    "cast_warm": Attribute(
+        "Colour cast from blue (-1) to amber (1), as of a wrong white balance.",
+        0.0, "share", -1, 1, distribution=Normal(std=0.22, low=-0.8, high=0.8),
+    ),
+    "cast_green": Attribute(
+        "Colour cast from magenta (-1) to green (1), as under fluorescent lamps.",
+        0.0, "share", -1, 1, distribution=Normal(std=0.14, low=-0.6, high=0.6),
+    ),
+    "vignette": Attribute(
+        "Darkening of the corners.", 0.0, "share", 0, 1, distribution=Sometimes(chance=0.3, then=Uniform(low=0.05, high=0.5))
+    ),
+    "blur_px": Attribute(
+        "Blur of lens and focus: standard deviation in pixels of a 112 px picture.",
+        0.0, "px", 0, 4, distribution=Sometimes(chance=0.55, then=Uniform(low=0.25, high=0.95), otherwise=0.25),
+    ),
+    "resolution": Attribute(
+        "Pixels that the camera spent on the face, as a share of the picture's own.",
+        1.0, "share", 0.15, 1, distribution=Sometimes(chance=0.25, then=Uniform(low=0.4, high=0.95), otherwise=1.0),
+    ),
+    "noise": Attribute(
+        "Sensor noise: standard deviation at middle grey, in grey levels.",
+        0.0, "grey level", 0, 40, distribution=Sometimes(chance=0.7, then=Uniform(low=0.5, high=7.0)),
+    ),
+    "jpeg_quality": Attribute(
+        "Quality of the JPEG file the picture once was; 100 leaves it as it is.",
+        100.0, "percent", 5, 100, distribution=Normal(mean=84, std=11, low=35, high=99),
+    ),
+}  # fmt: skip
+
+BLUR_TAPS: Final = 6  # on either side, in pixels of the picture
+GREY_WEIGHTS: Final = (0.2126, 0.7152, 0.0722)
+NOISE_TABLE: Final = 1 << 16
+NOISE_CHROMA: Final = 0.5  # strength of the noise in one channel against that common to all
+CAST_LOG_WARM: Final = (0.16, 0.0, -0.24)
+CAST_LOG_GREEN: Final = (-0.06, 0.08, -0.06)
+
+
+class Darkroom:
+    """Develops light into pictures. Holds only the table of noise that all pictures cut their own from."""
+
+    def __init__(self, device: torch.device) -> None:
+        row = torch.zeros(1, 3, dtype=torch.int64)
+        self._noise = random.normals(random.key_of(0, "sensor noise"), row, NOISE_TABLE)[0].to(device)
+
+    def develop(self, light: Tensor, attributes: Mapping[str, Tensor], key: Tensor) -> Tensor:
+        """Metered linear light (B, H, H, 3), 1 is white paper, to pictures uint8 (B, H, H, 3); `key` (B, 2) seeds the noise."""
+        scale = light.shape[1] / TEMPLATE_SIZE_PX
+        light = _blur(light, attributes["blur_px"] * scale)
+        light = light * _gain(attributes)[:, None, None] * _vignette(light, attributes["vignette"])
+        shown = _grade(_tone(light), attributes)
+        shown = _few_pixels(shown, attributes["resolution"])
+        grey_levels = (self._noisy(shown, attributes["noise"], key) * 255 + 0.5).floor().clamp(0, 255).to(torch.uint8)
+        return _jpeg(grey_levels, attributes["jpeg_quality"])
+
+    def _noisy(self, shown: Tensor, grey_levels: Tensor, key: Tensor) -> Tensor:
+        """Adds noise, common to the channels and of each, strongest in the middle greys."""
+        if not bool((grey_levels > 0).any()):
+            return shown
+        pictures, height, width, _ = shown.shape
+        start = random.words(key, random.noise_index(key, "sensor noise"), 4)
+        pixel = torch.arange(height * width, device=shown.device)
+        # Odd strides walk through the whole table; another start and stride for every picture and channel.
+        cut = [self._noise[(start[:, i, None] + pixel * (2 * i + 1)) & (NOISE_TABLE - 1)] for i in range(4)]
+        grains = torch.stack([cut[3] + NOISE_CHROMA * cut[i] for i in range(3)], -1).view(shown.shape)
+        strength = grey_levels[:, None, None, None] * (1 / 255 / math.hypot(1, NOISE_CHROMA))
+        return shown + grains * strength * (0.5 + 2 * shown * (1 - shown))
+
+
+def _gain(attributes: Mapping[str, Tensor]) -> Tensor:
+    """Factors (B, 3) of exposure and white balance."""
+    exposure = attributes["exposure_ev"] * math.log(2)
+    channels = zip(CAST_LOG_WARM, CAST_LOG_GREEN, strict=True)
+    return torch.stack(
+        [(exposure + attributes["cast_warm"] * warm + attributes["cast_green"] * green).exp() for warm, green in channels],
+        -1,
+    )
+
+
+def _tone(light: Tensor) -> Tensor:
+    """The film's curve: linear light to display values in [0, 1), straight in the shadows, a long soft shoulder."""
+    light = light.clamp(min=0)
+    shouldered = light * (1 + light * 0.06) / (1 + light * 0.62)
+    return _encode(shouldered.clamp(max=1))
+
+
+def _encode(linear: Tensor) -> Tensor:
+    """The sRGB transfer curve."""
+    curved = 1.055 * (linear.clamp(min=1e-4).log() * (1 / 2.4)).exp() - 0.055
+    return torch.where(linear < 0.0031308, 12.92 * linear, curved)
+
+
+def _grade(shown: Tensor, attributes: Mapping[str, Tensor]) -> Tensor:
+    """Saturation, contrast and gamma of the finished picture."""
+    saturation, contrast, gamma = (
+        attributes[name][:, None, None, None] for name in ("saturation", "contrast", "gamma")
+    )
+    grey = _grey(shown)[..., None]
+    shown = grey + (shown - grey) * saturation
+    shown = 0.45 + (shown - 0.45) * contrast
+    return (shown.clamp(1e-4, 1).log() * gamma).exp()
+
+
+def _grey(colour: Tensor) -> Tensor:
+    red, green, blue = colour.unbind(-1)
+    return red * GREY_WEIGHTS[0] + green * GREY_WEIGHTS[1] + blue * GREY_WEIGHTS[2]
+
+
+def _vignette(light: Tensor, strength: Tensor) -> Tensor:
+    """Factors (B, H, H, 1) that fall towards the corners."""
+    size = light.shape[1]
+    place = (torch.arange(size, device=light.device) + 0.5) * (2 / size) - 1
+    squared = place * place
+    return 1 - 0.5 * strength[:, None, None, None] * (squared[:, None] + squared)[..., None]
+
+
+def _blur(light: Tensor, deviation_px: Tensor) -> Tensor:
+    """Gaussian blur of each picture by its own standard deviation (B,); the border repeats."""
+    if not bool((deviation_px > 0).any()):
+        return light
+    variance = (deviation_px * deviation_px).clamp(min=1e-3)
+    reach = 3 * deviation_px + 1  # each picture's own, so that it does not depend on its neighbours in the batch
+    taps = [(-0.5 * k * k / variance).exp() * (k <= reach) for k in range(BLUR_TAPS + 1)]
+    total = taps[0]
+    for tap in taps[1:]:
+        total = total + 2 * tap
+    weights = [(tap / total)[:, None, None, None] for tap in taps]
+    size = light.shape[1]
+    farthest = min(BLUR_TAPS, int(reach.max()))
+    for axis in (1, 2):
+        place = torch.arange(size, device=light.device)
+        blurred = light * weights[0]
+        for k in range(1, farthest + 1):
+            ahead = light.index_select(axis, (place + k).clamp(max=size - 1))
+            behind = light.index_select(axis, (place - k).clamp(min=0))
+            blurred = blurred + (ahead + behind) * weights[k]
+        light = blurred
+    return light
+
+
+def _few_pixels(shown: Tensor, share: Tensor) -> Tensor:
+    """What is left of a picture taken with fewer pixels and enlarged again: each axis averaged and interpolated."""
+    if not bool((share < 1).any()):
+        return shown
+    size = shown.shape[1]
+    few = (share * size + 0.5).floor().clamp(4, size)
+    blurred = _blur(shown, 0.42 * (size / few - 1).clamp(min=0).sqrt())
+    place = (torch.arange(size, device=shown.device) + 0.5) * (few / size)[:, None] - 0.5
+    below = place.floor()
+    part = place - below
+    # The few pixels' centres, looked up in the blurred picture, then blended in pairs.
+    low, high = (
+        (((below + step).clamp(min=0).minimum(few[:, None] - 1) + 0.5) * (size / few)[:, None]).floor().long().clamp(0, size - 1)
+        for step in (0, 1)
+    )
+    for axis in (1, 2):
+        shape = (-1, size, 1, 1) if axis == 1 else (-1, 1, size, 1)
+        first, second = (torch.gather(blurred, axis, at.view(shape).expand(blurred.shape)) for at in (low, high))
+        blurred = first + (second - first) * part.view(shape)
+    return torch.where((share < 1)[:, None, None, None], blurred, shown)
+
+
+def _jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
+    """Every picture through a JPEG file of its quality (B,); 100 is left alone."""
+    if not bool((quality < 100).any()):
+        return pictures
+    host = pictures.cpu()
+    done = [
+        torch.from_numpy(simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(picture.numpy(), quality=q))) if q < 100 else picture
+        for picture, q in zip(host, quality.long().tolist(), strict=True)
+    ]
+    return torch.stack(done).to(pictures.device)

@@ -1,0 +1,129 @@
+"""Visibility and coverage in whole numbers, so that every device and every order of work gives the same picture.
+
+Corners are snapped to 1/64 of a sample. A sample belongs to a triangle when its three edge functions are positive, or
+zero on an edge that runs down (or right, when level): of two triangles that share an edge exactly one owns a sample
+lying on it, so surfaces are watertight. The nearest triangle wins by the smallest packed key (depth above, triangle
+below), and colours are interpolated and summed as integers. Nothing is rounded in an order that could differ.
+
+`raster_numba` does the same for the CPU, several times faster, with equal integers. This module does not know what is
+drawn: colours may be light, normals or anything else in [0, `CHANNEL_TOP`].
+
+Shapes: B pictures, N vertices, F triangles, S x S samples, C channels.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+SUBSAMPLE_BITS: Final = 6  # corners lie on a grid of 1/64 sample
+SUBSAMPLE: Final = 1 << SUBSAMPLE_BITS
+TRIANGLE_BITS: Final = 24  # of a key; the depth is above them
+DEPTH_STEPS_PER_CM: Final = 2048
+DEPTH_TOP: Final = 1 << 20
+OUTSIDE: Final = 1 << 13  # samples: corners farther out are pulled in to here
+EMPTY: Final = 1 << 62  # the key of a sample that no triangle covers
+CHANNEL_ONE: Final = 1 << 12  # what stands for 1.0
+CHANNEL_TOP: Final = (1 << 16) - 1  # brightest storable value
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Triangles in sample coordinates, for B pictures of S x S samples."""
+
+    x: Tensor  # int32 (B, N), in 1/64 samples, to the right
+    y: Tensor  # int32 (B, N), downwards
+    depth: Tensor  # int32 (B, N) in [0, DEPTH_TOP], away from the camera
+    hidden: Tensor  # bool (B, N): a triangle with three hidden corners is not drawn
+    faces: Tensor  # int64 (F, 3)
+
+
+def snap(px: Tensor, samples_per_px: float) -> Tensor:
+    """Picture coordinates (pixel centres at whole numbers) to the grid of the rasteriser, int32."""
+    steps = (px + 0.5) * (samples_per_px * SUBSAMPLE) + 0.5
+    edge = float(OUTSIDE * SUBSAMPLE)
+    return steps.floor().clamp(-edge, edge).int()
+
+
+def snap_depth(away_cm: Tensor) -> Tensor:
+    """Depths in cm from the near end of the scene to whole steps, int32."""
+    return (away_cm * DEPTH_STEPS_PER_CM).floor().clamp(0, DEPTH_TOP).int()
+
+
+def snap_channels(values: Tensor) -> Tensor:
+    """Channel values (1.0 is `CHANNEL_ONE`) to integers, int32."""
+    return (values * CHANNEL_ONE + 0.5).floor().clamp(0, CHANNEL_TOP).int()
+
+
+def visible(screen: Screen, samples: int) -> Tensor:
+    """The key of the nearest triangle at every sample: int64 (B, S, S); `EMPTY` where there is none."""
+    pictures = len(screen.x)
+    keys = torch.full((pictures * samples * samples,), EMPTY, dtype=torch.int64, device=screen.x.device)
+    x, y, depth = (values.long()[:, screen.faces] for values in (screen.x, screen.y, screen.depth))  # (B, F, 3)
+    left, width = _span(x, samples)
+    top, height = _span(y, samples)
+    drawn = ~screen.hidden[:, screen.faces].all(-1)
+    picture, face = torch.nonzero(drawn & (width > 0) & (height > 0), as_tuple=True)
+    boxes = (width * height)[picture, face]
+    box = torch.repeat_interleave(torch.arange(len(boxes), device=boxes.device), boxes)
+    inside_box = torch.arange(len(box), device=boxes.device) - (boxes.cumsum(0) - boxes)[box]
+    picture, face = picture[box], face[box]
+    column = left[picture, face] + inside_box % width[picture, face]
+    row = top[picture, face] + torch.div(inside_box, width[picture, face], rounding_mode="floor")
+    weights, inside = _weights(x[picture, face], y[picture, face], column, row)
+    nearest = _interpolate(weights, depth[picture, face])
+    key = (nearest << TRIANGLE_BITS) | face
+    sample = (picture * samples + row) * samples + column
+    keys = keys.scatter_reduce(0, sample[inside], key[inside], "amin")
+    return keys.view(pictures, samples, samples)
+
+
+def resolve(screen: Screen, keys: Tensor, channels: Tensor) -> Tensor:
+    """The channels of the visible triangles: int32 (B, S, S, C) from channels int32 (B, N, C); 0 where nothing is."""
+    pictures, samples, _ = keys.shape
+    picture, row, column = torch.nonzero(keys != EMPTY, as_tuple=True)
+    face = keys[picture, row, column] & ((1 << TRIANGLE_BITS) - 1)
+    corners = screen.faces[face]  # (K, 3)
+    x, y = (values.long()[picture[:, None], corners] for values in (screen.x, screen.y))
+    weights, _ = _weights(x, y, column, row)
+    values = _interpolate(weights[:, None], channels.long()[picture[:, None], corners].transpose(1, 2))
+    resolved = torch.zeros(pictures, samples, samples, channels.shape[-1], dtype=torch.int32, device=keys.device)
+    resolved[picture, row, column] = values.int()
+    return resolved
+
+
+def _span(corner: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+    """First sample and number of samples that a triangle's box (..., 3) covers along one direction."""
+    half = SUBSAMPLE // 2
+    first = ((corner.amin(-1) + (SUBSAMPLE - 1 - half)) >> SUBSAMPLE_BITS).clamp(min=0)
+    last = ((corner.amax(-1) - half) >> SUBSAMPLE_BITS).clamp(max=samples - 1)
+    return first, (last - first + 1).clamp(min=0)
+
+
+def _weights(x: Tensor, y: Tensor, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+    """Edge functions of the triangles x, y (K, 3) at samples (K,): weights (K, 3) of the corners, and whether inside."""
+    at_x, at_y = (place * SUBSAMPLE + SUBSAMPLE // 2 for place in (column, row))
+    area = _edge(x[:, 0], y[:, 0], x[:, 1], y[:, 1], x[:, 2], y[:, 2])
+    turn = area.sign()
+    weights, inside = [], area != 0
+    for a, b in ((1, 2), (2, 0), (0, 1)):
+        along_x, along_y = (x[:, b] - x[:, a]) * turn, (y[:, b] - y[:, a]) * turn
+        weight = _edge(x[:, a], y[:, a], x[:, b], y[:, b], at_x, at_y) * turn
+        owns_edge = (along_y > 0) | ((along_y == 0) & (along_x > 0))
+        inside = inside & ((weight > 0) | ((weight == 0) & owns_edge))
+        weights.append(weight)
+    return torch.stack(weights, -1), inside
+
+
+def _edge(ax: Tensor, ay: Tensor, bx: Tensor, by: Tensor, px: Tensor, py: Tensor) -> Tensor:
+    """Twice the signed area of the triangle a, b, p."""
+    return (bx - ax) * (py - ay) - (by - ay) * (px - ax)
+
+
+def _interpolate(weights: Tensor, values: Tensor) -> Tensor:
+    """Weighted mean of three whole numbers, rounded down: weights and values (..., 3) to (...)."""
+    total = weights[..., 0] + weights[..., 1] + weights[..., 2]
+    product = weights * values
+    top = product[..., 0] + product[..., 1] + product[..., 2]
+    return torch.div(top, total.clamp(min=1), rounding_mode="floor")

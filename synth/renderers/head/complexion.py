@@ -1,0 +1,164 @@
+"""Complexion: how melanin, blood and yellow lie over the face of a person, as weighted sums of precomputed regions.
+
+A region is a soft mask and belongs to one pigment; its weight is a mean plus a trait. Blotches and mottling are the
+same thing with noise for a mask and the person's own random weights, so that everybody has a pattern and keeps it.
+This module does not know of marks with an outline (freckles, moles, wrinkles) nor of features.
+
+Shapes: B people, N vertices, K regions of one pigment.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from samplers import random
+from synth.renderers.head import masks
+from synth.renderers.head.axes import ageing
+from synth.renderers.head.colours import skin_melanin
+from synth.renderers.head.exact import exact_product, quantise_basis
+from synth.renderers.head.masks import Spot
+from synth.renderers.head.traits import Subject, Trait
+
+TRAITS: tuple[Trait, ...] = (
+    Trait("skin_blood", "pale or ruddy", {"weight": 0.2}, fixed=True),
+    Trait("skin_yellow", "undertone from pink to golden", {"ancestry_b": 0.4}, fixed=True),
+    Trait("cheek_redness", "red cheeks", {"sex": -0.15}, fixed=True),
+    Trait("nose_redness", "red nose", {"sex": 0.2, "age": 0.15}, fixed=True),
+    Trait("chin_redness", "red or pale chin", fixed=True),
+    Trait("forehead_tone", "forehead darker or lighter than the cheeks", fixed=True),
+    Trait("socket_dark", "darker skin around the eyes", {"ancestry_b": 0.2}, fixed=True),
+    Trait("under_eye_dark", "dark circles under the eyes", {"age": 0.3}, fixed=True),
+    Trait("mouth_dark", "darker skin around the mouth", {"ancestry_a": 0.2}, fixed=True),
+    Trait("cheek_tone", "outer cheeks darker or lighter", fixed=True),
+    Trait("neck_tone", "neck darker or lighter than the face", fixed=True),
+    Trait("nose_tone", "bridge of the nose darker or lighter", fixed=True),
+    Trait("patch_cheek", "a patch of pigment on one cheek", fixed=True),
+    Trait("patch_temple", "a patch of pigment at one temple", fixed=True),
+    Trait("patch_jaw", "a patch of pigment on one side of the jaw", fixed=True),
+    Trait("blotchiness", "even or blotchy skin", {"age": 0.25}, fixed=True),
+)
+
+Mask = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A mask whose weight is `mean + gain * trait`, in optical depth (melanin: share of the person's own)."""
+
+    mask: Spot | Mask
+    mean: float
+    gain: float = 0.0
+    trait: str = ""
+
+
+def _ears(canonical: Tensor) -> Tensor:
+    outside = masks.smooth_step(6.6, 7.4, canonical[:, 0].abs())
+    return outside * masks.smooth_step(-6.0, -4.5, canonical[:, 1]) * masks.smooth_step(3.5, 2.0, canonical[:, 1])
+
+
+def _neck(canonical: Tensor) -> Tensor:
+    return masks.smooth_step(-10.6, -13.0, canonical[:, 1] + 0.35 * canonical[:, 2] - 2.5)
+
+
+def _forehead(canonical: Tensor) -> Tensor:
+    return masks.smooth_step(2.2, 4.6, canonical[:, 1]) * masks.front(canonical)
+
+
+def _ragged(spot: Spot, purpose: str) -> Mask:
+    """A spot with a ragged outline."""
+
+    def mask(canonical: Tensor) -> Tensor:
+        noisy = masks.spot_mask(canonical, spot) + 0.12 * masks.noise(canonical, 0.7, purpose)
+        return masks.smooth_step(0.25, 0.7, noisy)
+
+    return mask
+
+
+MELANIN: tuple[Region, ...] = (
+    Region(_forehead, 0.02, 0.075, "forehead_tone"),
+    Region(Spot(3.1, 0.3, 2.1, 1.4), 0.10, 0.085, "socket_dark"),
+    Region(Spot(2.7, -1.35, 1.45, 0.6), 0.08, 0.09, "under_eye_dark"),
+    Region(Spot(0.0, -7.2, 3.3, 2.0, mirrored=False), 0.04, 0.075, "mouth_dark"),
+    Region(Spot(5.4, -3.6, 1.9, 3.0), 0.02, 0.085, "cheek_tone"),
+    Region(_neck, 0.06, 0.10, "neck_tone"),
+    Region(Spot(0.0, -1.5, 1.3, 2.6, mirrored=False), 0.0, 0.08, "nose_tone"),
+    Region(_ragged(Spot(-4.2, -2.6, 1.9, 1.2, mirrored=False), "patch cheek"), 0.0, 0.11, "patch_cheek"),
+    Region(_ragged(Spot(5.2, 2.6, 1.4, 2.0, mirrored=False), "patch temple"), 0.0, 0.12, "patch_temple"),
+    Region(_ragged(Spot(3.6, -8.2, 1.8, 1.5, mirrored=False), "patch jaw"), 0.0, 0.12, "patch_jaw"),
+    Region(Spot(3.3, 0.95, 1.5, 0.55), 0.07),  # upper lids
+)
+BLOOD: tuple[Region, ...] = (
+    Region(Spot(4.1, -2.9, 2.0, 1.6), 0.20, 0.16, "cheek_redness"),
+    Region(Spot(0.0, -3.7, 1.5, 1.5, mirrored=False), 0.20, 0.17, "nose_redness"),
+    Region(Spot(0.0, -9.8, 1.7, 1.1, mirrored=False), 0.10, 0.13, "chin_redness"),
+    Region(Spot(2.7, -1.2, 1.4, 0.6), 0.10, 0.05, "under_eye_dark"),
+    Region(Spot(1.9, -4.9, 0.45, 0.7), 0.30, 0.1, "nose_redness"),
+    Region(Spot(3.2, 0.55, 1.5, 0.6), 0.12, 0.05, "socket_dark"),
+    Region(Spot(0.0, -7.0, 3.0, 1.7, mirrored=False), 0.08, 0.0),
+    Region(_forehead, -0.03),
+    Region(_ears, 0.28, 0.08, "nose_redness"),
+)
+YELLOW: tuple[Region, ...] = (
+    Region(_forehead, 0.07),
+    Region(Spot(0.0, -7.4, 3.6, 2.4, mirrored=False), 0.05),
+    Region(Spot(4.1, -2.9, 2.0, 1.6), -0.05),
+)
+
+BLOTCH_CM, MOTTLE_CM, PORE_CM = 1.5, 0.34, 0.17
+PATTERNS = 3  # noise maps of each kind; a person's random mixture of them is a pattern of its own
+
+
+@dataclass(frozen=True)
+class Pigments:
+    """Optical depths on every vertex: float32 (B, N) each."""
+
+    melanin: Tensor
+    blood: Tensor
+    yellow: Tensor
+
+
+def _mask(region: Region, canonical: Tensor) -> Tensor:
+    return masks.spot_mask(canonical, region.mask) if isinstance(region.mask, Spot) else region.mask(canonical)
+
+
+def _table(regions: tuple[Region, ...], canonical: Tensor, extra: list[Tensor]) -> Tensor:
+    return quantise_basis(torch.stack([*(_mask(region, canonical) for region in regions), *extra]))
+
+
+def _weights(regions: tuple[Region, ...], subject: Subject) -> list[Tensor]:
+    some = subject.traits["skin_blood"]
+    zero = torch.zeros_like(some)
+    return [r.mean + r.gain * subject.traits[r.trait] if r.trait else zero + r.mean for r in regions]
+
+
+class Complexion:
+    """Regional pigment of the whole mesh, as tables over its vertices."""
+
+    def __init__(self, canonical: Tensor) -> None:
+        blotches = [masks.noise(canonical, BLOTCH_CM, f"blotch {i}") for i in range(PATTERNS)]
+        mottles = [masks.noise(canonical, MOTTLE_CM, f"mottle {i}") for i in range(PATTERNS)]
+        cheeks_and_nose = masks.spots_mask(canonical, (Spot(3.0, -3.0, 2.4, 2.0), Spot(0.0, -3.4, 1.8, 2.0, False)))
+        pores = masks.noise(canonical, PORE_CM, "pores") * (0.4 + 0.6 * cheeks_and_nose)
+        self.melanin = _table(MELANIN, canonical, [mottles[0], blotches[0], pores])
+        self.blood = _table(BLOOD, canonical, [*blotches, *mottles])
+        self.yellow = _table(YELLOW, canonical, [])
+
+    def pigments(self, subject: Subject) -> Pigments:
+        """Pigment of every vertex for B people."""
+        traits, base = subject.traits, skin_melanin(subject)
+        own = random.normals(subject.person, random.noise_index(subject.person, "complexion"), 2 * PATTERNS + 3)
+        unevenness = 0.055 * torch.exp(0.45 * traits["blotchiness"]) * (1.0 + 0.7 * ageing(subject))
+        melanin = [*_weights(MELANIN, subject), 0.025 + 0.0 * base, unevenness * own[:, -1] * 0.5, 0.03 + 0.0 * base]
+        blood = _weights(BLOOD, subject)
+        blood += [unevenness * own[:, i] for i in range(PATTERNS)]
+        blood += [0.6 * unevenness * own[:, PATTERNS + i] for i in range(PATTERNS)]
+        level = 0.26 * torch.exp(0.35 * traits["skin_blood"])
+        yellow = 0.20 * torch.exp(0.5 * traits["skin_yellow"])
+        uneven = exact_product(torch.stack(melanin, 1), self.melanin)
+        return Pigments(
+            melanin=base[:, None] + (base[:, None] + 0.22) * uneven,
+            blood=(level[:, None] + exact_product(torch.stack(blood, 1), self.blood)).clamp(min=0.02),
+            yellow=yellow[:, None] + exact_product(torch.stack(_weights(YELLOW, subject), 1), self.yellow),
+        )

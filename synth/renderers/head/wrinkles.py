@@ -1,0 +1,126 @@
+"""Wrinkles: folds that age and habit draw into the face, as shade, redness and tilted normals.
+
+A group of folds is drawn once as strokes; a picture has one depth per group. The slope of a fold tilts the normals, so
+that light shows it as a groove and not as a painted line. This module does not know the large folds that are modelled
+in the mesh.
+
+Shapes: B people, G groups, n touched vertices.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from synth.renderers.head import masks
+from synth.renderers.head.axes import ageing
+from synth.renderers.head.canvas import Canvas, dim
+from synth.renderers.head.exact import exact_product, quantise_basis
+from synth.renderers.head.masks import Stroke
+from synth.renderers.head.mesh import unit
+from synth.renderers.head.traits import Subject, Trait
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Strokes that deepen together: depth = (young + old * ageing) * exp(spread * trait)."""
+
+    name: str
+    about: str
+    young: float
+    old: float
+    strokes: tuple[Stroke, ...]
+    spread: float = 0.55
+
+
+FOLDS: tuple[Folds, ...] = (
+    Folds("forehead_lines", "lines across the forehead", 0.06, 1.0, (
+        Stroke(((0.0, 3.75), (1.6, 3.85), (3.6, 3.75), (4.6, 3.3)), 0.13),
+        Stroke(((0.0, 4.5), (1.8, 4.7), (3.8, 4.55), (5.0, 4.0)), 0.13),
+        Stroke(((0.0, 5.3), (1.6, 5.55), (3.4, 5.45)), 0.12, 0.8),
+    )),
+    Folds("forehead_break", "slanting, broken lines on one side of the forehead", 0.03, 0.8, (
+        Stroke(((-4.4, 3.3), (-2.9, 4.2), (-1.0, 4.1)), 0.12, 1.0, mirrored=False),
+        Stroke(((0.6, 5.0), (2.4, 4.9), (4.4, 4.2)), 0.12, 1.0, mirrored=False),
+    )),
+    Folds("frown_lines", "upright folds between the brows", 0.12, 0.9, (
+        Stroke(((0.62, 1.2), (0.72, 2.0), (0.95, 3.0)), 0.13),
+    )),
+    Folds("crows_feet", "rays at the outer corners of the eyes", 0.05, 1.0, (
+        Stroke(((4.95, 0.05), (5.7, -0.1), (6.3, -0.5)), 0.10),
+        Stroke(((4.95, 0.3), (5.7, 0.55), (6.3, 0.7)), 0.10),
+        Stroke(((4.8, -0.4), (5.4, -0.9), (5.9, -1.6)), 0.10),
+    )),
+    Folds("tear_trough", "groove from the inner corner of the eye to the cheek", 0.22, 0.9, (
+        Stroke(((1.35, -0.75), (2.1, -1.45), (3.2, -1.85), (4.2, -1.6)), 0.22),
+    )),
+    Folds("lid_lines", "fine lines under the eyes", 0.06, 0.7, (
+        Stroke(((1.9, -0.8), (3.1, -1.12), (4.4, -0.75)), 0.11),
+        Stroke(((2.1, -1.1), (3.2, -1.42), (4.5, -1.1)), 0.10, 0.7),
+    )),
+    Folds("nose_mouth_fold", "fold from the wing of the nose to the corner of the mouth", 0.24, 1.0, (
+        Stroke(((1.95, -4.1), (2.55, -5.0), (3.05, -6.1), (3.35, -7.2)), 0.20),
+    )),
+    Folds("mouth_chin_fold", "fold from the corner of the mouth to the jaw", 0.05, 0.9, (
+        Stroke(((2.75, -7.1), (3.0, -7.9), (3.05, -8.9)), 0.17),
+    )),
+    Folds("cheek_fold", "fold in the cheek, and dimples", 0.03, 0.5, (
+        Stroke(((4.1, -4.2), (4.5, -5.6), (4.45, -7.2)), 0.16),
+    )),
+    Folds("chin_crease", "crease between lower lip and chin", 0.22, 0.4, (
+        Stroke(((0.0, -8.55), (0.8, -8.5), (1.6, -8.25)), 0.20),
+    )),
+    Folds("chin_cleft", "cleft in the chin", 0.12, 0.1, (
+        Stroke(((0.0, -9.2), (0.0, -9.8), (0.0, -10.5)), 0.16, 1.0, mirrored=False),
+    ), 0.9),
+    Folds("lip_lines", "upright lines above the lips", 0.0, 0.6, tuple(
+        Stroke(((x, -6.25), (1.12 * x, -5.5)), 0.07) for x in (0.45, 0.85, 1.25, 1.65)
+    )),
+)
+
+TRAITS: tuple[Trait, ...] = tuple(Trait(folds.name, folds.about, fixed=True) for folds in FOLDS)
+
+DEEPEST = 1.6
+TILT = 0.26  # slope of the skin at the side of a fold of depth 1, per unit of mask slope
+SHADE = 0.34  # share of the light that a fold of depth 1 keeps away
+STEP_CM = 0.03  # for the slope of the masks
+VISIBLE = 0.03
+EXPRESSION_CM = 0.25  # folds wander by this much noise, so that no two lines are parallel
+
+
+class Wrinkles:
+    """All folds over the vertices that they touch."""
+
+    def __init__(self, canonical: Tensor) -> None:
+        wander = 0.10 * torch.stack([masks.noise(canonical, 1.3, f"fold wander {axis}") for axis in "xyz"], -1)
+        wander[:, 2] = 0.0
+        bent = canonical + wander
+        depth = self._depths(bent)
+        self.index = (depth.amax(0) > VISIBLE).nonzero()[:, 0]
+        there, depth = bent[self.index], depth[:, self.index]
+        slopes = []
+        for axis in range(2):
+            step = torch.zeros(3)
+            step[axis] = STEP_CM
+            slopes.append((self._depths(there + step) - self._depths(there - step)) / (2 * STEP_CM))
+        self.basis = quantise_basis(torch.cat((depth, *slopes), 1).clamp(-15.0, 15.0))
+
+    @staticmethod
+    def _depths(points: Tensor) -> Tensor:
+        return torch.stack([masks.strokes_mask(points, folds.strokes) for folds in FOLDS])
+
+    def depths(self, subject: Subject) -> Tensor:
+        """Depth of every group of folds: (B, G)."""
+        old = ageing(subject)
+        depth = [(f.young + f.old * old) * torch.exp(f.spread * subject.traits[f.name]) for f in FOLDS]
+        return torch.stack(depth, 1).clamp(max=DEEPEST)
+
+    def paint(self, subject: Subject, canvas: Canvas) -> None:
+        """Shade the folds and tilt the normals at their sides."""
+        groove, slope_x, slope_y = exact_product(self.depths(subject), self.basis).unflatten(1, (3, -1)).unbind(1)
+        normals = canvas.normals.index_select(1, self.index)
+        tilt = torch.stack((slope_x, slope_y, torch.zeros_like(slope_x)), -1)
+        canvas.normals.index_copy_(1, self.index, unit(normals + TILT * tilt))
+        shade = 1.0 - SHADE * groove.clamp(max=1.5)
+        dim(canvas.occlusion, self.index, shade)
+        dim(canvas.albedo, self.index, torch.stack((0.35 + 0.65 * shade, 0.2 + 0.8 * shade, 0.2 + 0.8 * shade), -1))

@@ -15,7 +15,7 @@ from torch import Tensor
 from samplers.random import noise_index, uniforms
 from synth.renderers.head.colours import hair_colour
 from synth.renderers.head.face import Face, PlacedFace
-from synth.renderers.head.hairline import Hairline
+from synth.renderers.head.hairline import Hairline, near_scalp
 from synth.renderers.head.hairstyle import Style, hair_style
 from synth.renderers.head.mesh import Surface
 from synth.renderers.head.skullmap import CENTRE, SkullMap
@@ -28,8 +28,8 @@ TRAITS: Final = (
     Trait("hair_tips", "tips lighter or darker than the roots", fixed=True),
 )
 
-STRANDS: Final = 620
-LOCKS: Final = 110  # leading strands
+STRANDS: Final = 740
+LOCKS: Final = 130  # leading strands
 DICE: Final = 10  # uniform numbers per strand
 #: How densely roots are sown, by place: the part of the head that pictures show gets most.
 FRONT_DENSITY, SIDE_DENSITY, BACK_DENSITY = 1.9, 1.25, 0.45
@@ -64,10 +64,10 @@ class Hair:
         facing = away + torch.tensor((0.0, 0.0, 0.6), device=path.device)[:, None, None, None]
         across = unit3(cross3(tangent, facing))
         along = strands.along[:, None, None]
-        taper = (1.25 - along * along).clamp(0.12, 1) * (0.55 + along * 4).clamp(max=1)
+        taper = (4.0 - 3.85 * along).clamp(max=1) * (0.55 + along * 4).clamp(max=1)
         width = 0.5 * style.width[:, None] * (0.6 + 0.8 * dice[8]) * strands.growth * taper  # (J, B, S)
         up = unit3(cross3(across, tangent))
-        lean = 0.5 * across
+        lean = 0.3 * across
         positions = torch.stack((path - across * width, path + across * width), -1)  # (3, J, B, S, 2)
         normals = unit3(torch.stack((up - lean, up + lean), -1))
         albedo, occlusion, gloss = self._painted(subject, style, strands, dice)
@@ -95,7 +95,7 @@ class Hair:
         root = 0.75 + 0.25 * (along * 5).clamp(max=1)
         albedo = colour * (shade * (1 + streak) * tips * root)[None]
         occlusion = (0.3 + 0.7 * strands.depth) * (0.6 + 0.4 * (along * 3).clamp(max=1))
-        shine = (0.05 + 0.06 * dice[9]) * (0.35 * traits["hair_shine"][:, None]).exp()
+        shine = (0.5 + 0.6 * dice[9]) * (0.35 * traits["hair_shine"][:, None]).exp()
         return albedo.clamp(0, 0.9), occlusion, shine * occlusion
 
 
@@ -127,7 +127,9 @@ def _person_dice(subject: Subject, dice: Tensor) -> Tensor:
 
 def _sown(face: Face) -> tuple[Roots, Tensor]:
     """Roots spread evenly over the scalp, by their density: each next one lies farthest from all before it."""
-    points = face.canonical[face.scalp].double().cpu()
+    hairy = near_scalp(face.canonical).nonzero()[:, 0]
+    hairy = hairy[~torch.isin(hairy, face.ears)] if hasattr(face, "ears") else hairy
+    points = face.canonical[hairy].double().cpu()
     x, y, z = points.unbind(-1)
     density = SIDE_DENSITY + (FRONT_DENSITY - SIDE_DENSITY) * ((z - 2.0) / 3.0).clamp(0, 1)
     density = density + (BACK_DENSITY - density) * ((-1.0 - z) / 4.0).clamp(0, 1)
@@ -151,4 +153,4 @@ def _sown(face: Face) -> tuple[Roots, Tensor]:
         lock=torch.as_tensor(gaps).argmin(1).to(device),
         dice=dice.to(device),
     )
-    return roots, face.scalp[order.to(device)]
+    return roots, hairy[order.to(device)]

@@ -63,7 +63,27 @@ TRAITS: Final = (
 
 AXIS_Z: Final = 0.0  # the vertical axis the azimuth is measured about
 NOISE_WAVES: Final = 12  # sine waves that make the hairline irregular
+CM_PER_DEGREE: Final = 0.12  # on the scalp
+LOWEST_HAIR_CM: Final = 1.6  # how far below the mean line hair may reach
 CROWN_Y: Final = 7.2  # above this height (and behind the forehead) the bald top lies
+
+
+def near_scalp(points: Tensor) -> Tensor:
+    """Which canonical points (N, 3) may bear hair on some person: bool (N,)."""
+    above, nearness, _ = _mean_line(points)
+    return above * nearness > -LOWEST_HAIR_CM
+
+
+def _mean_line(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Height above the mean hairline, what turns it to a true distance, and the azimuth in degrees: float64 (N,) each."""
+    x, y, z = points.double().unbind(-1)
+    azimuth = torch.atan2(x.abs(), z - AXIS_Z) * (180 / math.pi)
+    knots = torch.tensor(HAIRLINE, dtype=torch.float64, device=points.device)
+    place = torch.searchsorted(knots[:, 0].contiguous(), azimuth.contiguous()).clamp(1, len(knots) - 1)
+    (a0, h0), (a1, h1) = knots[place - 1].unbind(-1), knots[place].unbind(-1)
+    height = h0 + (h1 - h0) * (azimuth - a0) / (a1 - a0)
+    slope = (h1 - h0) / ((a1 - a0) * CM_PER_DEGREE)
+    return y - height, 1 / (1 + slope * slope).sqrt(), azimuth
 
 
 class Hairline:
@@ -72,14 +92,8 @@ class Hairline:
     def __init__(self, points: Tensor) -> None:
         """Takes canonical points (N, 3), cm."""
         x, y, z = points.double().unbind(-1)
-        azimuth = torch.atan2(x.abs(), z - AXIS_Z) * (180 / math.pi)
-        knots = torch.tensor(HAIRLINE, dtype=torch.float64, device=points.device)
-        place = torch.searchsorted(knots[:, 0].contiguous(), azimuth.contiguous()).clamp(1, len(knots) - 1)
-        (a0, h0), (a1, h1) = knots[place - 1].unbind(-1), knots[place].unbind(-1)
-        height = h0 + (h1 - h0) * (azimuth - a0) / (a1 - a0)
-        slope = (h1 - h0) / ((a1 - a0) * 0.12)  # about 0.12 cm per degree on the scalp
-        self._above = (y - height).float()  # (N,)
-        self._nearness = (1 / (1 + slope * slope).sqrt()).float()  # vertical distance to true distance
+        above, nearness, azimuth = _mean_line(points)
+        self._above, self._nearness = above.float(), nearness.float()  # (N,)
         bumps = [torch.exp(-(((azimuth - at) / width) ** 2)) * size for _, at, width, size, _ in LINE_BUMPS]
         odd = [torch.tanh(x / 1.5) if side else torch.ones_like(x) for *_, side in LINE_BUMPS]
         self._bumps = torch.stack([bump * sign for bump, sign in zip(bumps, odd, strict=True)]).float()  # (K, N)

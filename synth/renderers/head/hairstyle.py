@@ -36,8 +36,8 @@ STYLES: Final = {
     "buzz": (0.5, 0.5, 0.4, 0.4, 0.6, 0.6, 0.2, 0.15, 0.2, -0.5, 0.3, 0.0, 0.5, 0.5, 0.0, 3.0, 0.0, 0.16, 0.5, 0.8),
     "crop": (2.6, 3.0, 1.4, 1.3, 0.42, 0.3, 0.9, 0.45, 0.5, -0.6, 0.5, 0.05, 0.55, 0.5, 0.0, 4.0, 0.3, 0.24, 0.4, 0.95),
     "swept": (6.5, 6.5, 2.0, 1.8, 0.5, 0.25, 1.6, 0.5, 1.0, 0.55, 0.7, 0.04, 0.6, 0.65, 0.1, 6.0, 0.45, 0.28, 0.22, 0.97),
-    "medium": (9.0, 11.0, 9.0, 8.0, 0.3, 0.15, 1.3, 1.0, 1.0, 0.25, 0.25, 0.06, 0.5, 0.6, 0.2, 7.0, 0.5, 0.32, 0.22, 1.0),
-    "long": (22.0, 23.0, 18.0, 16.0, 0.25, 0.1, 1.2, 1.1, 1.0, 0.2, 0.2, 0.06, 0.45, 0.6, 0.25, 8.0, 0.5, 0.34, 0.14, 1.0),
+    "medium": (9.0, 11.0, 9.0, 8.0, 0.3, 0.25, 1.3, 1.5, 1.0, 0.25, 0.25, 0.06, 0.5, 0.6, 0.2, 7.0, 0.5, 0.32, 0.22, 1.0),
+    "long": (22.0, 23.0, 19.0, 17.0, 0.25, 0.15, 1.3, 1.6, 1.0, 0.2, 0.2, 0.06, 0.45, 0.6, 0.25, 8.0, 0.5, 0.34, 0.14, 1.0),
     "tied": (15.0, 13.0, 12.0, 9.0, 0.1, 0.05, 0.5, 0.3, 0.2, 1.0, 1.6, 0.0, 0.35, 0.9, 0.0, 8.0, 0.3, 0.34, 0.06, 1.0),
     "curly_short": (4.5, 5.5, 3.0, 2.5, 0.7, 0.5, 1.8, 0.8, 0.5, -0.1, 0.3, 0.06, 0.6, 0.3, 0.42, 2.6, 0.6, 0.32, 0.5, 1.0),
     "curly_long": (13.0, 14.0, 13.0, 11.0, 0.5, 0.4, 2.0, 1.9, 0.9, 0.2, 0.15, 0.07, 0.5, 0.35, 0.55, 3.6, 0.65, 0.36, 0.3, 1.0),
@@ -60,6 +60,7 @@ TRAITS: Final = (
     Trait("hair_tidiness", "how orderly the strands lie", fixed=True),
     Trait("hair_strength", "how thick the strands are and how dense", {"age": -0.2}, fixed=True),
     Trait("hair_locks", "how strongly strands gather to locks", fixed=True),
+    Trait("hair_layers", "cut to one length or in layers", fixed=True),
     Trait("hair_lopsided", "fuller on one side than on the other", fixed=True),
 )
 
@@ -116,6 +117,9 @@ class Style:
     fringe_drift: Tensor  # sideways direction of the fringe
     curtain: Tensor  # hair beside the face stays behind this z
     turn_in: Tensor  # ends turn to the face (positive) or away
+    tied: Tensor  # 1 for hair gathered at the back
+    window: Tensor  # half width of the opening that hair leaves for the face
+    ragged: Tensor  # spread of the strands' lengths, 0 to 1
     lopsided: Tensor  # more volume on the picture's right, -1 to 1
 
 
@@ -137,8 +141,11 @@ def hair_style(subject: Subject) -> Style:
     device = subject.key.device
     table = torch.tensor([STYLES[name] for name in CLASSES], device=device)
     names = [field.name for field in fields(Style)][: table.shape[1]]
-    row = dict(zip(names, table[hair_class(subject)].unbind(-1), strict=True))
-    return Style(**(row | _varied(row, traits, subject.attributes["hair_fall"]) | _personal(traits, row)))
+    chosen = hair_class(subject)
+    row = dict(zip(names, table[chosen].unbind(-1), strict=True))
+    varied = _varied(row, traits, subject.attributes["hair_fall"])
+    tied = (chosen == CLASSES.index("tied")).float()
+    return Style(**(row | varied | _personal(traits) | {"tied": tied}))
 
 
 def _varied(row: dict[str, Tensor], traits: dict[str, Tensor], fall: Tensor) -> dict[str, Tensor]:
@@ -168,7 +175,7 @@ def _varied(row: dict[str, Tensor], traits: dict[str, Tensor], fall: Tensor) -> 
     }
 
 
-def _personal(traits: dict[str, Tensor], row: dict[str, Tensor]) -> dict[str, Tensor]:
+def _personal(traits: dict[str, Tensor]) -> dict[str, Tensor]:
     """What comes from traits alone."""
     male = (traits["sex"] > 0).float()
     loss = male * traits["hair_loss"]
@@ -179,6 +186,8 @@ def _personal(traits: dict[str, Tensor], row: dict[str, Tensor]) -> dict[str, Te
         "fringe": (0.15 + 0.5 * traits["fringe"]).clamp(0, 1),
         "fringe_drift": 0.6 * traits["fringe_side"].tanh(),
         "curtain": 3.6 + 1.1 * traits["hair_ear_cover"],
+        "window": 5.4 - 0.55 * traits["hair_ear_cover"].clamp(-2, 2),
+        "ragged": 0.3 * (0.35 * traits["hair_layers"]).exp(),
         "turn_in": 0.5 * traits["hair_ends"],
         "lopsided": (0.3 * traits["hair_lopsided"]).tanh(),
     }

@@ -16,10 +16,11 @@ from torch import Tensor
 from synth.renderers.head.hairstyle import Style
 from synth.renderers.head.skullmap import CENTRE, PlacedSkull
 
-JOINTS: Final = 9
+JOINTS: Final = 8
 FALL_FROM_Y, FALL_BELOW_Y = 7.5, 3.5  # between these heights combing turns from the top's direction to the side's
 LOWEST_Y: Final = -15.0  # strands end below the picture
 BROW_Y: Final = 2.6  # a fringe ends about here
+TIE: Final = (0.0, 1.5, -10.5)  # where tied hair is gathered
 TURN: Final = 6.2831853  # radians
 LOCK_SPREAD: Final = 0.35  # how far apart strands of one lock stay at full clumping
 
@@ -79,6 +80,7 @@ def grow(roots: Roots, style: Style, skull: PlacedSkull, root_at: Tensor, outwar
         x, y, z = turned
         direction = unit3(torch.stack((x, y - style.gravity[:, None] * step * j, z)))
         at = at + step * direction
+        at = field.beside_face(at)
         away = at - centre
         radius = (away[0] * away[0] + away[1] * away[1] + away[2] * away[2]).sqrt()
         away = away / radius
@@ -103,15 +105,17 @@ class _Field:
     side_x: Tensor
     side_z: Tensor
     curtain: Tensor
+    window: Tensor  # half width of the opening left for the face
     fringe: Tensor  # 1 for strands of the fringe
     layer: Tensor
+    tied: Tensor  # share of the pull to the tie
     disorder: Tensor  # (3, B, S)
 
     @staticmethod
     def of(roots: Roots, style: Style, root_at: Tensor, dice: Tensor) -> "_Field":
         x = root_at[0]
         part = ((x - style.parting[:, None]) / 0.7).tanh()
-        fringe = roots.front * (dice[2] < style.fringe[:, None])
+        fringe = ((roots.front > 0.4) & (dice[2][:, roots.lock] * 0.8 + dice[2] * 0.2 < style.fringe[:, None])).float()
         outward_x = (x / 3.0).tanh()
         ahead = -style.backward[:, None] * (0.4 + 0.6 * roots.front)
         return _Field(
@@ -120,8 +124,10 @@ class _Field:
             side_x=0.22 * outward_x,
             side_z=-style.side_back[:, None] * (1 - fringe) + 0.2 * fringe,
             curtain=style.curtain[:, None] + fringe * 20.0,
+            window=(style.window[:, None] + 0.9 * (dice[1] - 0.5)) * (1 - fringe),
             fringe=fringe,
             layer=_mix(style.layer_side, style.layer_top, roots.top) * (1 + style.lopsided[:, None] * outward_x),
+            tied=style.tied[:, None] * (1 - fringe),
             disorder=style.wild[:, None] * (dice[3:6] - 0.5),
         )
 
@@ -129,14 +135,23 @@ class _Field:
         """The direction in which hair is combed at points (3, B, S)."""
         x, y, z = at
         fall = ((FALL_FROM_Y - y) / (FALL_FROM_Y - FALL_BELOW_Y)).clamp(0, 1)
-        over = ((z - self.curtain) * 0.5).clamp(0, 1.5) * fall  # hair before the face parts to the sides
-        return torch.stack(
+        over = ((z - self.curtain) * 0.5).clamp(0, 1.5) * fall  # hair before the face is drawn to the sides
+        combed = torch.stack(
             (
                 self.aside + (self.side_x - self.aside) * fall + over * 0.8 * (x * 2).tanh(),
                 -0.25 - 0.75 * fall,
                 self.ahead + (self.side_z - self.ahead) * fall - over,
             )
         )
+        to_tie = unit3(torch.tensor(TIE, device=at.device)[:, None, None] - at)
+        return combed + self.tied * (to_tie - combed)
+
+    def beside_face(self, at: Tensor) -> Tensor:
+        """Points (3, B, S) moved out of the window that hair leaves for the face."""
+        x, y, z = at
+        opening = ((FALL_FROM_Y - 0.5 - y) / 3.5).clamp(0, 1) * self.window * ((z - 1.0) / 2.5).clamp(0, 1)
+        side = torch.where(x < 0, -1.0, 1.0)
+        return torch.stack((side * torch.maximum(x.abs(), opening), y, z))
 
     def held(self, y: Tensor) -> Tensor:
         """How far hair at height y lies on the head rather than hangs, 0 to 1."""
@@ -157,7 +172,10 @@ def _lengths(roots: Roots, style: Style, root_at: Tensor, field: _Field, dice: T
     to_brow = (y - BROW_Y).clamp(min=1.0) * 1.05
     length = length + field.fringe * (torch.minimum(length, to_brow) - length)
     length = torch.minimum(length, (y - LOWEST_Y) * 1.15)
-    return length * (0.72 + 0.4 * dice[0])
+    to_tie = root_at - torch.tensor(TIE, device=y.device)[:, None, None]
+    to_tie = (to_tie[0] * to_tie[0] + to_tie[1] * to_tie[1] + to_tie[2] * to_tie[2]).sqrt() * 1.2
+    length = length + field.tied * (to_tie - length)
+    return length * (1 - style.ragged[:, None] * dice[0])
 
 
 def _gathered(path: Tensor, lock: Tensor, clump: Tensor, along: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from samplers.attributes import Attribute, Normal, Sometimes, Uniform
+from synth.renderers.head.camera import Triple
 from synth.renderers.head.mesh import unit
 from synth.renderers.head.scene import Scene
 
@@ -55,7 +56,7 @@ ATTRIBUTES: Final[dict[str, Attribute]] = {
 WRAP_SKIN: Final = (0.34, 0.17, 0.10)  # how far light creeps around soft matter: red, green, blue
 WRAP_LAMP: Final = 0.28  # the same for a wide lamp on anything
 SHADOW_TINT: Final = (0.75, 0.30, 0.12)  # how much of a shadow's edge fills with scattered light in soft matter
-SKY, FLOOR, WALL = 0.42, 0.30, 0.22  # linear terms of the room's light: from above, from below (less), from a side
+SKY, FLOOR, WALL, FRONT = 0.42, 0.30, 0.22, 0.15  # the room's light from above, the floor's share, from one side, from the camera
 FRESNEL_AT_NORMAL: Final = 0.04
 WARMTH_LOG_RGB: Final = (-0.42, 0.0, 0.58)  # change of log colour per unit of log temperature
 WARMTH_NEUTRAL_K: Final = 5500.0
@@ -102,56 +103,59 @@ def set_lamps(attributes: Mapping[str, Tensor]) -> Lamps:
     )
 
 
-def lit(scene: Scene, world: Tensor, normals: Tensor, lamps: Lamps) -> Tensor:
+def lit(matter: Scene, world: Triple, normals: Triple, lamps: Lamps, shadows: Tensor) -> Tensor:
     """Light that leaves every vertex towards the camera: linear RGB float32 (B, N, 3).
 
-    `world` and `normals` are posed positions and normals, each (B, N, 3).
+    `world` and `normals` are posed positions and normals; `shadows` comes from `shadow_map`.
     """
-    n = normals.unbind(-1)
-    facing = n[2].clamp(0, 1)
-    open_share = shadow(world, scene.absent, lamps)
-    slope = _dot(n, lamps.towards)
-    highlight = _highlight(scene, n, lamps)
-    grazing = 1 - facing
-    grazing = grazing * grazing
-    sheen = scene.gloss * (FRESNEL_AT_NORMAL + 0.5 * grazing * grazing * (1 - facing)) * scene.occlusion
-    rim = _dot(n, lamps.behind).clamp(min=0) * scene.occlusion
-    room = 1 + SKY * n[1] + FLOOR * n[1] * n[1] * (n[1] < 0) + WALL * lamps.wall[:, None] * n[0] + 0.15 * n[2]
-    edge = open_share * (1 - open_share) * scene.softness
+    open_share = lamp_seen(world, lamps, shadows)
+    slope = _dot(normals, lamps.towards)
+    highlight = _highlight(matter, normals, lamps) * open_share
+    sheen, rim = _sheen(matter, normals), _dot(normals, lamps.behind).clamp(min=0) * matter.occlusion
+    room = _room(normals, lamps)
+    edge = open_share * (1 - open_share) * matter.softness
+    closed = 1 - matter.occlusion
     colours = []
     for channel in range(3):
-        key, ambient = lamps.key[:, channel, None], lamps.room[:, channel, None]
-        wrap = WRAP_SKIN[channel] * scene.softness + WRAP_LAMP * lamps.softness[:, None]
+        key, ambient = lamps.key[:, channel, None], lamps.room[:, channel, None] * room
+        wrap = WRAP_SKIN[channel] * matter.softness + WRAP_LAMP * lamps.softness[:, None]
         direct = ((slope + wrap) / (1 + wrap)).clamp(min=0)
         direct = direct * (0.45 + 0.55 * direct) * (open_share + SHADOW_TINT[channel] * edge)
-        # Light bounces on between the walls of a crease, and keeps their colour: bright ones darken less.
-        albedo = scene.albedo[..., channel]
-        closed = (1 - scene.occlusion) * (1 - 0.5 * albedo)
-        diffuse = direct * key + room * ambient * (1 - closed) + rim * lamps.rim[:, channel, None]
-        colours.append(albedo * diffuse + highlight * open_share * key + sheen * room * ambient)
+        # Light bounces on between the walls of a crease and keeps their colour: bright ones darken less.
+        albedo = matter.albedo[..., channel]
+        diffuse = direct * key + ambient * (1 - closed * (1 - 0.5 * albedo)) + rim * lamps.rim[:, channel, None]
+        colours.append(albedo * diffuse + highlight * key + sheen * ambient)
     return torch.stack(colours, -1)
 
 
-def shadow(world: Tensor, absent: Tensor, lamps: Lamps) -> Tensor:
-    """The share of the lamp that every vertex (B, N, 3) sees: float32 (B, N), 0 in full shadow."""
-    across, up = _light_axes(lamps.towards)
-    x, y, z = world.unbind(-1)
-    y = y - SHADOW_CENTRE_Y_CM
-    texel = SHADOW_TEXELS / (2 * SHADOW_HALF_CM)
-    u = (_dot((x, y, z), across) * texel + SHADOW_TEXELS / 2).clamp(1, SHADOW_TEXELS - 2.001)
-    v = (_dot((x, y, z), up) * texel + SHADOW_TEXELS / 2).clamp(1, SHADOW_TEXELS - 2.001)
-    height = _dot((x, y, z), lamps.towards)
-    column, row = u.floor(), v.floor()
-    place = (row * SHADOW_TEXELS + column).long()
+def shadow_map(world: Triple, absent: Tensor, lamps: Lamps) -> Tensor:
+    """How near to the lamp matter reaches, and the square of it, blurred by the lamp's size: float32 (B, 2, T * T)."""
+    u, v, height = _seen_from_lamp(world, lamps)
+    place = ((v + 0.5).floor() * SHADOW_TEXELS + (u + 0.5).floor()).long()
     casting = torch.where(absent, SHADOW_FLOOR_CM, height)
-    reach = height.new_full((len(world), SHADOW_TEXELS * SHADOW_TEXELS), SHADOW_FLOOR_CM)
+    reach = height.new_full((len(height), SHADOW_TEXELS * SHADOW_TEXELS), SHADOW_FLOOR_CM)
     reach = reach.scatter_reduce(1, place, casting, "amax")
-    moments = _soften(torch.stack((reach, reach * reach), 1).unflatten(2, (SHADOW_TEXELS, -1)), lamps.softness)
-    mean, square = (_bilinear(moments[:, i].flatten(1), u - 0.5, v - 0.5) for i in range(2))
+    moments = torch.stack((reach, reach * reach), 1).unflatten(2, (SHADOW_TEXELS, SHADOW_TEXELS))
+    return _soften(moments, lamps.softness).flatten(2)
+
+
+def lamp_seen(world: Triple, lamps: Lamps, shadows: Tensor) -> Tensor:
+    """The share of the lamp that every vertex sees: float32 (B, N), 0 in full shadow."""
+    u, v, height = _seen_from_lamp(world, lamps)
+    mean, square = _bilinear(shadows, u, v)
     variance = (square - mean * mean).clamp(min=SHADOW_LEAST_VARIANCE_CM2)
     above = (mean - height - SHADOW_BIAS_CM).clamp(min=0)
     bound = variance / (variance + above * above)
-    return ((bound - SHADOW_BLEED) / (1 - SHADOW_BLEED)).clamp(0, 1)
+    return ((bound - SHADOW_BLEED) * (1 / (1 - SHADOW_BLEED))).clamp(0, 1)
+
+
+def _seen_from_lamp(world: Triple, lamps: Lamps) -> Triple:
+    """Place of every vertex on the shadow map (column and row, texel centres at whole numbers) and its height, cm."""
+    across, up = _light_axes(lamps.towards)
+    texel = SHADOW_TEXELS / (2 * SHADOW_HALF_CM)
+    centred = (world[0], world[1] - SHADOW_CENTRE_Y_CM, world[2])
+    u, v = ((_dot(centred, axis * texel) + SHADOW_TEXELS / 2).clamp(1, SHADOW_TEXELS - 2.001) for axis in (across, up))
+    return u, v, _dot(centred, lamps.towards)
 
 
 def _soften(moments: Tensor, softness: Tensor) -> Tensor:
@@ -177,24 +181,40 @@ def _binomial(maps: Tensor, stride: int) -> Tensor:
     return blurred
 
 
-def _bilinear(texels: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """Values of maps (B, T * T) at places u, v (B, N) between their texels' centres."""
+def _bilinear(maps: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Values of the two maps (B, 2, T * T) at places u, v (B, N) between their texels."""
     column, row = u.floor(), v.floor()
     right, below = u - column, v - row
     place = (row * SHADOW_TEXELS + column).long()
-    a, b = texels.gather(1, place), texels.gather(1, place + 1)
-    c, d = texels.gather(1, place + SHADOW_TEXELS), texels.gather(1, place + SHADOW_TEXELS + 1)
-    top, bottom = a + (b - a) * right, c + (d - c) * right
-    return top + (bottom - top) * below
+    corners = [place, place + 1, place + SHADOW_TEXELS, place + (SHADOW_TEXELS + 1)]
+    found = []
+    for texels in maps.unbind(1):
+        a, b, c, d = (texels.gather(1, corner) for corner in corners)
+        top, bottom = a + (b - a) * right, c + (d - c) * right
+        found.append(top + (bottom - top) * below)
+    return found[0], found[1]
 
 
-def _highlight(scene: Scene, n: tuple[Tensor, ...], lamps: Lamps) -> Tensor:
+def _room(n: Triple, lamps: Lamps) -> Tensor:
+    """The room's light on a surface facing along n: brightest from the ceiling, one wall brighter than the other."""
+    from_below = n[1].clamp(max=0)
+    return 1 + SKY * n[1] + FLOOR * from_below * from_below + WALL * lamps.wall[:, None] * n[0] + FRONT * n[2]
+
+
+def _sheen(matter: Scene, n: Triple) -> Tensor:
+    """The room mirrored in the surface, strongest where it is seen at a grazing angle."""
+    grazing = 1 - n[2].clamp(0, 1)
+    squared = grazing * grazing
+    return matter.gloss * matter.occlusion * (FRESNEL_AT_NORMAL + 0.5 * squared * squared * grazing)
+
+
+def _highlight(matter: Scene, n: Triple, lamps: Lamps) -> Tensor:
     """Blinn-Phong highlight of the lamp, wider for a wide lamp: float32 (B, N)."""
     half = unit(lamps.towards + lamps.towards.new_tensor((0.0, 0.0, 1.0)))
     towards_half = _dot(n, half).clamp(min=1e-3)
-    sharpness = 1 / (1 / scene.sharpness + 0.03 * lamps.softness[:, None])
-    lobe = (sharpness * towards_half.log()).exp() * ((sharpness + 8) * (1 / 25))
-    return scene.gloss * lobe * FRESNEL_AT_NORMAL * 2
+    sharpness = 1 / (1 / matter.sharpness + 0.03 * lamps.softness[:, None])
+    lobe = (sharpness * towards_half.log()).exp() * ((sharpness + 8) * (2 / 25 * FRESNEL_AT_NORMAL))
+    return matter.gloss * lobe
 
 
 def _light_axes(towards: Tensor) -> tuple[Tensor, Tensor]:
@@ -218,7 +238,7 @@ def _warmth(kelvin: Tensor) -> Tensor:
     return torch.stack([(octaves * slope).exp() for slope in WARMTH_LOG_RGB], -1)
 
 
-def _dot(n: tuple[Tensor, ...], direction: Tensor) -> Tensor:
+def _dot(n: Triple, direction: Tensor) -> Tensor:
     """Vectors as three (B, N) components times one direction (B, 3) per picture."""
     x, y, z = direction.unbind(-1)
     return n[0] * x[:, None] + n[1] * y[:, None] + n[2] * z[:, None]

@@ -92,10 +92,12 @@ class Darkroom:
         if not bool((grey_levels > 0).any()):
             return shown
         pictures, height, width, _ = shown.shape
-        start = random.words(key, random.noise_index(key, "sensor noise"), 4)
         pixel = torch.arange(height * width, device=shown.device)
-        # Odd strides walk through the whole table; another start and stride for every picture and channel.
-        cut = [self._noise[(start[:, i, None] + pixel * (2 * i + 1)) & (NOISE_TABLE - 1)] for i in range(4)]
+        # The picture's key is itself random: its bits say where each channel's walk through the table starts, and a step that
+        # is odd meets every entry.
+        cut = [
+            self._noise[((key[:, i & 1, None] >> (4 * i)) + pixel * (2 * i + 1)) & (NOISE_TABLE - 1)] for i in range(4)
+        ]
         grains = torch.stack([cut[3] + NOISE_CHROMA * cut[i] for i in range(3)], -1).view(shown.shape)
         strength = grey_levels[:, None, None, None] * (1 / 255 / math.hypot(1, NOISE_CHROMA))
         return shown + grains * strength * (0.5 + 2 * shown * (1 - shown))

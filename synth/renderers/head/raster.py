@@ -93,6 +93,13 @@ def resolve(screen: Screen, keys: Tensor, channels: Tensor) -> Tensor:
     return resolved
 
 
+def seen(screen: Screen, keys: Tensor) -> Tensor:
+    """The vertices of all triangles that show in any of the pictures: int64 (M,), ascending."""
+    used = torch.zeros(screen.x.shape[1], dtype=torch.bool, device=keys.device)
+    used[screen.faces[keys[keys != EMPTY] & ((1 << TRIANGLE_BITS) - 1)]] = True
+    return used.nonzero()[:, 0]
+
+
 def _span(corner: Tensor, samples: int) -> tuple[Tensor, Tensor]:
     """First sample and number of samples that a triangle's box (..., 3) covers along one direction."""
     half = SUBSAMPLE // 2

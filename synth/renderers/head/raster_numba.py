@@ -38,6 +38,13 @@ def resolve(screen: Screen, keys: Tensor, channels: Tensor) -> Tensor:
     return torch.from_numpy(resolved)
 
 
+def seen(screen: Screen, keys: Tensor) -> Tensor:
+    """The vertices of all triangles that show in any of the pictures: int64 (M,), as `raster.seen`."""
+    used = np.zeros(screen.x.shape[1], dtype=np.bool_)
+    _seen(screen.faces.numpy(), keys.numpy(), used)
+    return torch.from_numpy(used.nonzero()[0])
+
+
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _visible(x: Ints, y: Ints, depth: Ints, hidden: Flags, faces: Longs, keys: Longs) -> None:
     samples = keys.shape[1]
@@ -119,3 +126,13 @@ def _resolve(x: Ints, y: Ints, faces: Longs, keys: Longs, channels: Ints, resolv
                         + wb * channels[picture, b, channel]
                         + wc * channels[picture, c, channel]
                     ) // area
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _seen(faces: Longs, keys: Longs, used: Flags) -> None:
+    for key in keys.flat:
+        if key != EMPTY:
+            face = key & _TRIANGLE_MASK
+            used[faces[face, 0]] = True
+            used[faces[face, 1]] = True
+            used[faces[face, 2]] = True

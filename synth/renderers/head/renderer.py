@@ -21,9 +21,9 @@ from samplers import random
 from samplers.attributes import Attribute
 from synth.renderer import Views
 from synth.renderers.head import camera, light, photo, raster, scene
-from synth.renderers.head.camera import Camera, place_camera
+from synth.renderers.head.camera import Camera, Triple, components, place_camera
 from synth.renderers.head.mesh import Surface
-from synth.renderers.head.traits import SHARED, Subject, Trait, trait_values
+from synth.renderers.head.traits import SHARED, Subject, Trait, TraitTable
 
 PARTS = "synth.renderers.head."
 OWNERS = ("face", "relief", "expression", "skin", "eyes", "mouth", "brows", "colours", "hair", "beard", "wear", "backdrop")
@@ -70,22 +70,25 @@ class HeadRenderer:
         self.size = size
         self._device = torch.device(device)
         self._modules = MODULES
+        self._table = TraitTable(TRAITS, self._device)
         m = self._modules
         self.face = m["face"].Face(self._device) if "face" in m else None
-        self.skin = m["skin"].Skin(self.face) if "skin" in m and hasattr(m["skin"], "Skin") else None
-        self.parts = [
-            getattr(m[name], cls)(self.face)
-            for name, cls in (("mouth", "Mouth"), ("hair", "Hair"), ("beard", "Beard"), ("wear", "Wear"))
-            if name in m and hasattr(m[name], cls)
-        ]
+        def build(name: str, cls: str) -> Any:
+            try:
+                return getattr(m[name], cls)(self.face)
+            except Exception as error:
+                print("cannot build", name, repr(error))
+
+        self.skin = build("skin", "Skin")
+        parts = (build(n, c) for n, c in (("mouth", "Mouth"), ("hair", "Hair"), ("beard", "Beard"), ("wear", "Wear")))
+        self.parts = [part for part in parts if part is not None]
         self._darkroom = photo.Darkroom(self._device)
         numba = kernel == "numba" or (kernel == "auto" and self._device.type == "cpu" and importlib.util.find_spec("numba"))
         self._raster = importlib.import_module(PARTS + "raster_numba") if numba else raster
 
     def subject(self, views: Views) -> Subject:
-        fixed, free = trait_values(views.anchor, self.traits), trait_values(views.vector, self.traits)
-        values = {t.name: (fixed if t.fixed else free)[t.name] for t in self.traits}
-        return Subject(values, views.attributes, views.key, _person_key(views.anchor))
+        traits = self._table.named(views.anchor, views.vector)
+        return Subject(traits, views.attributes, views.key, _person_key(views.anchor))
 
     @torch.no_grad()
     def render(self, views: Views) -> Tensor:
@@ -104,9 +107,12 @@ class HeadRenderer:
         surfaces = self._surfaces(subject, placed)
         opaque = scene.join([s for s in surfaces if s.opacity is None])
         glass = scene.join([s for s in surfaces if s.opacity is not None])
-        rgba, keys = self._draw(opaque, cam, lamps, None)
+        world = cam.pose(components(opaque.positions), opaque.follow)
+        shadows = light.shadow_map(world, opaque.absent, lamps)
+        rgba, keys = self._draw(opaque, world, cam, lamps, shadows, None)
         if glass is not None:
-            over, _ = self._draw(glass, cam, lamps, keys)
+            world = cam.pose(components(glass.positions), glass.follow)
+            over, _ = self._draw(glass, world, cam, lamps, shadows, keys)
             rgba = over + rgba * (1 - over[..., 3:])
         rgba = _average(rgba, SAMPLES_PER_PX)
         if "backdrop" in self._modules and hasattr(self._modules["backdrop"], "backdrop"):
@@ -137,19 +143,25 @@ class HeadRenderer:
                     _TOLD = True
         return [s for s in surfaces if s.present is None or bool(s.present.any())]
 
-    def _draw(self, what: scene.Scene, cam: Camera, lamps: light.Lamps, behind: Tensor | None) -> tuple[Tensor, Tensor]:
-        world = cam.pose(what.positions, what.follow)
-        normals = what.normals + (cam.turn(what.normals) - what.normals) * what.follow[:, None]
-        px = cam.project(world)
+    def _draw(
+        self, what: scene.Scene, world: Triple, cam: Camera, lamps: light.Lamps, shadows: Tensor, behind: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        x, y = cam.project(world)
         screen = raster.Screen(
-            raster.snap(px[..., 0], SAMPLES_PER_PX), raster.snap(px[..., 1], SAMPLES_PER_PX),
-            raster.snap_depth(camera.NEAR_CM - world[..., 2]), what.absent, what.faces,
+            raster.snap(x, SAMPLES_PER_PX), raster.snap(y, SAMPLES_PER_PX),
+            raster.snap_depth(camera.NEAR_CM - world[2]), what.absent, what.faces,
         )
-        colours = torch.cat((light.lit(what, world, normals, lamps) * what.opacity[..., None], what.opacity[..., None]), -1)
         keys = self._raster.visible(screen, self.size * SAMPLES_PER_PX)
         if behind is not None:
             keys = torch.where(keys >> raster.TRIANGLE_BITS < behind >> raster.TRIANGLE_BITS, keys, raster.EMPTY)
-        return self._raster.resolve(screen, keys, raster.snap_channels(colours)) * (1 / raster.CHANNEL_ONE), keys
+        seen = self._raster.seen(screen, keys)
+        matter = what.select(seen)
+        normals = cam.turn(components(matter.normals), matter.follow)
+        at = (world[0][:, seen], world[1][:, seen], world[2][:, seen])
+        colours = light.lit(matter, at, normals, lamps, shadows) * matter.opacity[..., None]
+        channels = torch.empty(*what.gloss.shape, 4, dtype=torch.int32, device=seen.device)
+        channels[:, seen] = raster.snap_channels(torch.cat((colours, matter.opacity[..., None]), -1))
+        return self._raster.resolve(screen, keys, channels) * (1 / raster.CHANNEL_ONE), keys
 
     @torch.no_grad()
     def landmarks(self, views: Views) -> Tensor:
@@ -159,7 +171,8 @@ class HeadRenderer:
             subject = self.subject(chunk)
             placed = self.face.place(subject)
             cam = place_camera(subject.attributes, placed.landmarks, self.size)
-            found.append(cam.project(cam.pose(placed.landmarks)))
+            world = cam.pose(components(placed.landmarks), torch.ones_like(placed.landmarks[0, :, 0]))
+            found.append(torch.stack(cam.project(world), -1))
         return torch.cat(found)
 
 
@@ -174,8 +187,9 @@ def _average(samples: Tensor, n: int) -> Tensor:
 
 def _person_key(anchor: Tensor) -> Tensor:
     """A key made from the person's vector alone: int64 (B, 2)."""
-    bits = anchor.float().contiguous().view(torch.int32).long()
-    odd = torch.arange(anchor.shape[1], device=anchor.device) * 0x9E3779B1 + 1
-    mixed = torch.stack(((bits * odd).sum(1), (bits * (odd * 3 + 2)).sum(1)), -1)
-    index = torch.cat((mixed >> 7 & 0xFFFFFFFF, torch.zeros_like(mixed[:, :1])), 1)
-    return random.words(random.key_of(0, "person"), index, 2)
+    bits = anchor.contiguous().view(torch.int32).long()
+    place = torch.arange(1, anchor.shape[1] + 1, device=anchor.device)
+    # Sums of whole numbers that wrap around: the same in any order. Two of them, each stirred once more.
+    mixed = torch.stack([(bits * (place * odd)).sum(1) for odd in (0x9E3779B97F4A7C15 - (1 << 64), 0x2545F4914F6CDD1D)], -1)
+    mixed = (mixed ^ (mixed >> 29)) * 0x369DEA0F31A53F85
+    return (mixed >> 24) & 0xFFFFFFFF

@@ -6,7 +6,7 @@ Shapes: B pictures, N vertices of all parts together, F triangles of all parts t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -29,6 +29,14 @@ class Scene:
     softness: Tensor  # float32 (N,)
     follow: Tensor  # float32 (N,)
     absent: Tensor  # bool (B, N): vertices of parts that a picture does not show
+
+    def select(self, vertices: Tensor) -> "Scene":
+        """The same for some of the vertices (M,); the triangles are left behind."""
+        kept = {name: values[:, vertices] for name, values in vars(self).items() if name in _PER_VERTEX_OF_PICTURE}
+        return replace(self, **kept, softness=self.softness[vertices], follow=self.follow[vertices])
+
+
+_PER_VERTEX_OF_PICTURE = ("positions", "normals", "albedo", "gloss", "sharpness", "occlusion", "opacity", "absent")
 
 
 def join(surfaces: Sequence[Surface]) -> Scene | None:

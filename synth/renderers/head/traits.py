@@ -8,7 +8,6 @@ looks like: the part that declares it does.
 Shapes: B people, D traits.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -38,19 +37,31 @@ class Subject:
     person: Tensor  # int64 (B, 2): a key made from the person alone, for patterns that stay (freckles, hair strands)
 
 
-def trait_values(vectors: Tensor, traits: Sequence[Trait]) -> dict[str, Tensor]:
-    """Unit vectors (B, D) to standardised traits: {name: float32 (B,)}, each with mean 0 and standard deviation near 1.
+class TraitTable:
+    """All traits of a renderer, in the order of the identity vector's coordinates; the shared axes come first.
 
-    A trait with loads is a mixture, own * sqrt(1 - sum of squared loads) + sum of load * shared axis, so that loads change who
-    goes with whom and not how strongly people differ. Values are clamped to +-3.5.
+    Scaled by sqrt(D), a coordinate is close to standard normal. A trait with loads is a mixture, own * sqrt(1 - sum of squared
+    loads) + sum of load * shared axis, so that loads change who goes with whom and not how strongly people differ.
     """
-    scaled = (vectors * len(traits) ** 0.5).clamp(-3.5, 3.5)
-    raw = {trait.name: scaled[:, i] for i, trait in enumerate(traits)}
-    values = {}
-    for trait in traits:
-        own = (1.0 - sum(load * load for load in trait.loads.values())) ** 0.5
-        value = raw[trait.name] * own
-        for axis, load in trait.loads.items():
-            value = value + raw[axis] * load
-        values[trait.name] = value.clamp(-3.5, 3.5)
-    return values
+
+    def __init__(self, traits: tuple[Trait, ...], device: torch.device) -> None:
+        assert tuple(trait.name for trait in traits[: len(SHARED)]) == SHARED
+        loads = [[trait.loads.get(axis, 0.0) for trait in traits] for axis in SHARED]
+        own = [(1.0 - sum(load * load for load in trait.loads.values())) ** 0.5 for trait in traits]
+        self.names = tuple(trait.name for trait in traits)
+        self._loads = torch.tensor(loads, device=device)  # (5, D)
+        self._own = torch.tensor(own, device=device)  # (D,)
+        self._fixed = torch.tensor([trait.fixed for trait in traits], device=device)  # (D,)
+
+    def values(self, vectors: Tensor) -> Tensor:
+        """Unit vectors (B, D) to traits float32 (B, D) of mean 0 and standard deviation near 1, clamped to +-3.5."""
+        scaled = (vectors * len(self.names) ** 0.5).clamp(-3.5, 3.5)
+        values = scaled * self._own
+        for axis, loads in enumerate(self._loads):
+            values = values + scaled[:, axis, None] * loads
+        return values.clamp(-3.5, 3.5)
+
+    def named(self, anchor: Tensor, vector: Tensor) -> dict[str, Tensor]:
+        """Traits of B views by name, (B,) each: fixed ones from the anchor (B, D), the others from the view's vector."""
+        values = torch.where(self._fixed, self.values(anchor), self.values(vector))
+        return dict(zip(self.names, values.unbind(1), strict=True))

@@ -21,8 +21,9 @@ def maleness(subject: Subject) -> Tensor:
 
 
 def age_years(subject: Subject) -> Tensor:
-    """Apparent age in years: (B,)."""
-    return (MEDIAN_AGE_YEARS * torch.exp(AGE_SPREAD * subject.traits["age"])).clamp(*AGE_RANGE_YEARS)
+    """Apparent age in years, in this picture: (B,)."""
+    years = MEDIAN_AGE_YEARS * torch.exp(AGE_SPREAD * subject.traits["age"])
+    return (years + subject.attributes.get("age_shift_years", 0.0)).clamp(*AGE_RANGE_YEARS)
 
 
 def ageing(subject: Subject) -> Tensor:

@@ -65,7 +65,7 @@ class Brows:
         body = body * masks.smooth_step(-0.07, 0.16, along) * (1.0 - masks.smooth_step(0.9, 1.06, along))
         density = column(0.86 * torch.exp(0.15 * traits["brow_density"]) * (1.0 - 0.15 * ageing(subject)))
         thin_start = 0.72 + 0.28 * masks.smooth_step(0.0, 0.3, along)
-        contrast = column(0.30 * torch.exp(0.35 * traits["brow_strokes"]))
+        contrast = column(0.22 * torch.exp(0.35 * traits["brow_strokes"]))
         return (body * density * thin_start * (1.0 + contrast * (self.hairs - 0.3))).clamp(0.0, 0.97)
 
     def _centre(self, subject: Subject, along: Tensor, male: Tensor) -> Tensor:

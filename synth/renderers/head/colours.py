@@ -11,6 +11,7 @@ Shapes: B people.
 import torch
 from torch import Tensor
 
+from samplers import random
 from synth.renderers.head.axes import age_years
 from synth.renderers.head.traits import Subject, Trait
 
@@ -32,6 +33,11 @@ HAIR_KERATIN = (0.60, 0.53, 0.42)  # white hair, a little yellow
 EUMELANIN_ABSORPTION = (1.0, 1.32, 1.70)
 PHEOMELANIN_ABSORPTION = (0.12, 0.85, 1.75)
 BLACKEST_HAIR = 3.6  # eumelanin, optical depth
+
+
+def person_normals(subject: Subject, purpose: str, count: int) -> Tensor:
+    """Standard normal numbers that stay with a person, for one purpose: (B, count)."""
+    return random.normals(subject.person, random.noise_index(subject.person, purpose), count)
 
 
 def share_below(z: Tensor) -> Tensor:
@@ -89,7 +95,7 @@ def brow_colour(subject: Subject) -> Tensor:
     """Brows: darker and redder than fair hair, and the last to turn grey. Linear RGB (B, 3)."""
     eumelanin = 0.55 + 0.9 * hair_eumelanin(subject)
     red = 0.25 + 0.5 * share_below(2.2 * (subject.traits["hair_red"] - 1.35))
-    grey = (grey_share(subject) * 0.7 - 0.15).clamp(min=0.0)[:, None]
+    grey = (grey_share(subject) * 0.65 - 0.2).clamp(min=0.0)[:, None]
     pigmented = absorb(HAIR_KERATIN, (eumelanin, EUMELANIN_ABSORPTION), (red, PHEOMELANIN_ABSORPTION))
     white = torch.tensor(HAIR_KERATIN, device=grey.device)
     return pigmented * (1.0 - grey) + 0.55 * white * grey

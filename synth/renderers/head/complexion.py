@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from samplers import random
 from synth.renderers.head import masks
 from synth.renderers.head.axes import ageing
 from synth.renderers.head.colours import skin_melanin
@@ -106,8 +105,9 @@ YELLOW: tuple[Region, ...] = (
     Region(Spot(4.1, -2.9, 2.0, 1.6), -0.05),
 )
 
-BLOTCH_CM, MOTTLE_CM, PORE_CM = 1.5, 0.34, 0.17
+BLOTCH_CM, MOTTLE_CM, PORE_CM = 1.7, 0.34, 0.17
 PATTERNS = 3  # noise maps of each kind; a person's random mixture of them is a pattern of its own
+OWN_NUMBERS = 2 * PATTERNS + 1
 
 
 @dataclass(frozen=True)
@@ -145,15 +145,14 @@ class Complexion:
         self.blood = _table(BLOOD, canonical, [*blotches, *mottles])
         self.yellow = _table(YELLOW, canonical, [])
 
-    def pigments(self, subject: Subject) -> Pigments:
-        """Pigment of every vertex for B people."""
+    def pigments(self, subject: Subject, own: Tensor) -> Pigments:
+        """Pigment of every vertex for B people; `own` are `OWN_NUMBERS` normal numbers of each: (B, ...)."""
         traits, base = subject.traits, skin_melanin(subject)
-        own = random.normals(subject.person, random.noise_index(subject.person, "complexion"), 2 * PATTERNS + 3)
-        unevenness = 0.055 * torch.exp(0.45 * traits["blotchiness"]) * (1.0 + 0.7 * ageing(subject))
+        unevenness = 0.026 * torch.exp(0.45 * traits["blotchiness"]) * (1.0 + 0.7 * ageing(subject))
         melanin = [*_weights(MELANIN, subject), 0.025 + 0.0 * base, unevenness * own[:, -1] * 0.5, 0.03 + 0.0 * base]
         blood = _weights(BLOOD, subject)
         blood += [unevenness * own[:, i] for i in range(PATTERNS)]
-        blood += [0.6 * unevenness * own[:, PATTERNS + i] for i in range(PATTERNS)]
+        blood += [unevenness * own[:, PATTERNS + i] for i in range(PATTERNS)]
         level = 0.26 * torch.exp(0.35 * traits["skin_blood"])
         yellow = 0.20 * torch.exp(0.5 * traits["skin_yellow"])
         uneven = exact_product(torch.stack(melanin, 1), self.melanin)

@@ -22,7 +22,6 @@ TRAITS: tuple[Trait, ...] = (
     Trait("crease_height", "height of the lid crease", fixed=True),
     Trait("lash_density", "thin or thick lashes", {"sex": -0.3}, fixed=True),
     Trait("lid_redness", "red or pale margins of the lids", fixed=True),
-    Trait("shadow_warm", "eye shadow from blue to brown", fixed=True),
 )
 
 LASH_COLOUR = (0.014, 0.010, 0.008)
@@ -54,15 +53,15 @@ class LidPaint:
         self.shadow = shadow_top * (1.0 - masks.smooth_step(0.9, 1.45, self.u.abs()))
         self.liner = torch.exp(-outside / 0.13 - inside / 0.06) * wing.clamp(min=0.0)
 
-    def paint(self, subject: Subject, canvas: Canvas) -> None:
-        """Paint crease, waterline, make-up and lashes, in this order."""
+    def paint(self, subject: Subject, taste: Tensor, canvas: Canvas) -> None:
+        """Paint crease, waterline, make-up and lashes, in this order; `taste` (B, 1) chooses the eye shadow."""
         traits = subject.traits
         made_up = column(subject.attributes["make_up"] * (1.0 - 0.9 * maleness(subject)))
         device = made_up.device
         self._crease(subject, canvas)
         water = self.waterline * column(0.55 + 0.1 * traits["lid_redness"] - 0.12 * skin_melanin(subject))
         coat(canvas.albedo, self.index, torch.tensor(WATERLINE, device=device), water)
-        warm = column(0.5 + 0.5 * torch.tanh(0.8 * traits["shadow_warm"]))[..., None]
+        warm = (0.5 + 0.5 * torch.tanh(taste + 0.5))[..., None]
         cold_colour, warm_colour = torch.tensor(SHADOW_COLD, device=device), torch.tensor(SHADOW_WARM, device=device)
         shade = cold_colour + (warm_colour - cold_colour) * warm
         coat(canvas.albedo, self.index, shade, 0.6 * made_up * self.shadow)

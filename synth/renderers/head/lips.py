@@ -1,10 +1,12 @@
-"""Lips: the vermilion, its outline, folds, shine and lipstick.
+"""Lips: the vermilion, its folds, shine and lipstick.
 
-The outline is a curve in canonical coordinates, where the mean lips lie; the mesh deforms underneath. This module does
-not know how the lips open or what lies behind them.
+Works in the lip coordinates of the mesh, where v is 0 on the line between the lips and +-1 on the border of the red, so
+that paint and relief agree whatever the shape. This module does not know how the lips open or what lies behind them.
 
 Shapes: B people, n touched vertices.
 """
+
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,67 +20,64 @@ from synth.renderers.head.traits import Subject, Trait
 TRAITS: tuple[Trait, ...] = (
     Trait("lip_blood", "pale or red lips", {"sex": -0.2}, fixed=True),
     Trait("lip_melanin", "light or brown lips", {"ancestry_a": 0.3}, fixed=True),
-    Trait("lip_contrast", "sharp or blurred outline of the lips", {"age": -0.3}, fixed=True),
-    Trait("lip_bow", "deep or shallow cupid's bow", {"sex": -0.15}),
-    Trait("lip_outline", "how far the red of the lips reaches", {"ancestry_a": 0.2}),
-    Trait("lipstick_red", "lipstick from brown to red", fixed=True),
-    Trait("lipstick_dark", "light or dark lipstick", fixed=True),
+    Trait("lip_border", "sharp or blurred border of the lips", {"age": 0.3}, fixed=True),
+    Trait("lip_two_tone", "upper lip darker or lighter than the lower", fixed=True),
 )
 
-LIP_TISSUE = (0.72, 0.53, 0.48)
-LIP_BLOOD_ABSORPTION = (0.10, 0.62, 0.50)
-LIP_MELANIN_ABSORPTION = (0.70, 0.95, 1.10)
-SOFT_EDGE_CM = 0.16
+LIP_TISSUE = (0.70, 0.52, 0.47)
+LIP_BLOOD_ABSORPTION = (0.12, 0.66, 0.55)
+LIP_MELANIN_ABSORPTION = (0.74, 0.98, 1.12)
+STICK_LIGHTNESS = 0.50  # red channel of a lipstick of mean darkness
+LIP_SHARPNESS = 34.0
+LINE_CM = 0.075  # half width of the shade between closed lips
+
+
+class Mouthed(Protocol):
+    """What lips need of the face mesh."""
+
+    canonical: Tensor  # (N, 3)
+    lip_u: Tensor  # (N,), 1 at the corners of the mouth
+    lip_v: Tensor  # (N,), +-1 on the border of the red
 
 
 class Lips:
     """The vermilion on the vertices around the mouth."""
 
-    def __init__(self, canonical: Tensor) -> None:
-        self.index = masks.within(canonical, (0.0, 3.2), (-8.7, -5.4))
-        there = canonical[self.index]
-        self.across = there[:, 0].abs()
-        self.up = there[:, 1] - anatomy.STOMION[1]
-        share = (self.across / anatomy.MOUTH_CORNER[0]).clamp(max=1.0)
-        self.taper = (1.0 - share * share).clamp(min=0.0).sqrt() * (1.0 - 0.25 * share * share)
-        self.peak = torch.exp(-((self.across - 0.6) / 0.45).square()) - 0.9 * torch.exp(-(self.across / 0.32).square())
-        self.lower_middle = 0.92 + 0.08 * torch.exp(-(self.across / 0.9).square())
-        self.past_corner = masks.smooth_step(2.3, 2.75, self.across)
-        self.folds = masks.noise(there * torch.tensor([1.0, 0.12, 0.2]), 0.19, "lip folds")
+    def __init__(self, face: Mouthed) -> None:
+        self.index = ((face.lip_u < 1.25) & (face.lip_v.abs() < 2.2)).nonzero()[:, 0]
+        there = face.canonical[self.index]
+        u, v = face.lip_u[self.index], face.lip_v[self.index]
+        self.beyond, self.upper = v.abs() - 1.0, v > 0
+        self.not_corner = 1.0 - masks.smooth_step(0.90, 1.04, u)
+        apart = v.abs() * torch.where(self.upper, anatomy.UPPER_LIP_HEIGHT, anatomy.LOWER_LIP_HEIGHT)
+        self.line = torch.exp(-(apart / LINE_CM).square()) * (1.0 - masks.smooth_step(1.0, 1.14, u))
+        self.under = torch.exp(-((v + 1.12) / 0.17).square()) * (1.0 - masks.smooth_step(0.5, 0.9, u))
+        self.roll = torch.exp(-((v - 1.08) / 0.12).square()) * (1.0 - masks.smooth_step(0.35, 0.8, u))
+        self.folds = 1.0 + 0.07 * masks.noise(there * torch.tensor([1.0, 0.12, 0.2]), 0.19, "lip folds")
 
-    def paint(self, subject: Subject, canvas: Canvas) -> None:
-        """Paint the red of the lips, its shine, and the dark line between the lips."""
-        traits = subject.traits
-        reach = column(1.0 + 0.055 * traits["lip_outline"])
-        bow = column(0.085 * (1.0 + 0.45 * traits["lip_bow"]))
-        top = (anatomy.UPPER_LIP_HEIGHT - 0.06) * self.taper * reach + bow * self.peak
-        bottom = -anatomy.LOWER_LIP_HEIGHT * self.taper * self.lower_middle * reach
-        edge = column(SOFT_EDGE_CM * torch.exp(-0.3 * traits["lip_contrast"]) * (1.0 + 0.5 * ageing(subject)))
-        inside = torch.minimum(top - self.up, self.up - bottom)
-        red = masks.smooth_step(-edge, edge, inside) * (1.0 - self.past_corner)
-        colour, shine = self._colour(subject)
-        upper = torch.where(self.up > 0, 0.86, 1.0)
-        value = colour[:, None] * (upper * (1.0 + 0.06 * self.folds))[None, :, None]
-        coat(canvas.albedo, self.index, value, red * column(0.72 + 0.28 * self._made_up(subject)))
-        coat(canvas.gloss, self.index, shine, red)
-        coat(canvas.sharpness, self.index, torch.full_like(shine, 34.0), red)
-        line = torch.exp(-(self.up / 0.085).square()) * (1.0 - masks.smooth_step(2.5, 2.95, self.across))
-        dim(canvas.albedo, self.index, (1.0 - 0.62 * line)[None])
-        below = torch.exp(-((self.up - bottom + 0.12) / 0.16).square()) * (1.0 - self.past_corner)
-        dim(canvas.occlusion, self.index, 1.0 - 0.16 * below)
+    def paint(self, subject: Subject, taste: Tensor, canvas: Canvas) -> None:
+        """Paint the red and its shine, then the shades between and under the lips; `taste` (B, 2) chooses the lipstick."""
+        made_up = subject.attributes["make_up"] * (1.0 - 0.85 * maleness(subject))
+        soft = column(0.15 * torch.exp(0.35 * subject.traits["lip_border"]) * (1.0 + 0.5 * ageing(subject)))
+        red = (1.0 - masks.smooth_step(-soft, 0.6 * soft, self.beyond)) * self.not_corner
+        colour = _colour(subject, made_up, taste)[:, None] * self.folds[:, None]
+        tone = column(0.10 * subject.traits["lip_two_tone"])
+        colour = colour * torch.where(self.upper, 0.84 - tone, 1.02 + 0.4 * tone)[..., None]
+        coat(canvas.albedo, self.index, colour, red * column(0.80 + 0.2 * made_up))
+        coat(canvas.gloss, self.index, column(0.55 + 0.6 * made_up), red)
+        coat(canvas.sharpness, self.index, torch.full_like(red, LIP_SHARPNESS), red)
+        dim(canvas.albedo, self.index, (1.0 - 0.66 * self.line)[None])
+        dim(canvas.occlusion, self.index, (1.0 - 0.20 * self.under)[None])
+        dim(canvas.albedo, self.index, (1.0 + 0.07 * self.roll)[None])
 
-    @staticmethod
-    def _made_up(subject: Subject) -> Tensor:
-        return subject.attributes["make_up"] * (1.0 - 0.8 * maleness(subject))
 
-    def _colour(self, subject: Subject) -> tuple[Tensor, Tensor]:
-        """Colour of the lips (B, 3), with lipstick, and their gloss (B, 1)."""
-        traits = subject.traits
-        blood = 0.85 * torch.exp(0.28 * traits["lip_blood"]) * (1.0 - 0.35 * ageing(subject))
-        melanin = (0.12 + 0.62 * skin_melanin(subject)) * torch.exp(0.22 * traits["lip_melanin"])
-        bare = absorb(LIP_TISSUE, (blood, LIP_BLOOD_ABSORPTION), (melanin, LIP_MELANIN_ABSORPTION))
-        dark = 0.55 * torch.exp(-0.42 * traits["lipstick_dark"]) * torch.exp(-0.25 * skin_melanin(subject))
-        warm = 0.5 + 0.5 * torch.tanh(traits["lipstick_red"])
-        stick = torch.stack((dark, dark * (0.36 - 0.22 * warm), dark * (0.34 - 0.14 * warm)), -1)
-        made_up = self._made_up(subject)
-        return mix(bare, stick, 0.75 * made_up[:, None]), column(0.55 + 0.5 * made_up)
+def _colour(subject: Subject, made_up: Tensor, taste: Tensor) -> Tensor:
+    """Colour of the lips with their lipstick: (B, 3)."""
+    traits = subject.traits
+    blood = 0.95 * torch.exp(0.30 * traits["lip_blood"]) * (1.0 - 0.35 * ageing(subject)) * (1.0 - 0.15 * maleness(subject))
+    melanin = (0.10 + 0.80 * skin_melanin(subject)) * torch.exp(0.20 * traits["lip_melanin"])
+    bare = absorb(LIP_TISSUE, (blood, LIP_BLOOD_ABSORPTION), (melanin, LIP_MELANIN_ABSORPTION))
+    light = STICK_LIGHTNESS * torch.exp(-0.40 * taste[:, 0] - 0.28 * skin_melanin(subject))
+    pure = 0.5 + 0.5 * torch.tanh(taste[:, 1])
+    stick = torch.stack((light, light * (0.40 - 0.28 * pure), light * (0.36 - 0.20 * pure)), -1)
+    return mix(bare, stick, 0.75 * made_up[:, None])

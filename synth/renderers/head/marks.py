@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from samplers import random
 from synth.renderers.head import masks
 from synth.renderers.head.axes import ageing
-from synth.renderers.head.canvas import column
+from synth.renderers.head.canvas import column, mix
 from synth.renderers.head.colours import share_below, skin_melanin
 from synth.renderers.head.masks import Spot
 from synth.renderers.head.traits import Subject, Trait
@@ -36,7 +35,6 @@ class MolePlace:
 MOLES: tuple[MolePlace, ...] = (
     MolePlace("left_cheek", -3.6, -3.4, 0.8, 1.0),
     MolePlace("right_cheek", 3.4, -5.2, 0.9, 1.0),
-    MolePlace("brow", 1.0, 4.2, 1.8, 0.7),
     MolePlace("chin", -0.8, -8.9, 1.3, 0.5),
 )
 MOLE_REACH_STD = 2.2  # traits beyond this many standard deviations move a mole no farther
@@ -55,8 +53,8 @@ TRAITS: tuple[Trait, ...] = (
 
 FRECKLE_AREA = (Spot(2.6, -1.9, 2.6, 1.7), Spot(0.0, -2.2, 1.6, 1.9, mirrored=False), Spot(2.0, 4.0, 3.2, 1.9))
 AGE_SPOT_AREA = (Spot(5.2, 0.8, 1.8, 2.6), Spot(3.0, 5.2, 3.0, 1.8), Spot(4.8, -3.0, 1.8, 1.8))
-FINE_CM, COARSE_CM, AGE_SPOT_CM = 0.21, 0.36, 0.8
-PATTERNS = 2
+FINE_CM, COARSE_CM, AGE_SPOT_CM = 0.20, 0.30, 0.8
+PATTERNS = 2  # noise maps that a person mixes
 VISIBLE = 0.06  # a mask below this is left out
 
 
@@ -78,33 +76,34 @@ class Marks:
         self.mole_index = [_reachable(canonical, place) for place in MOLES]
         self.mole_points = [canonical[index] for index in self.mole_index]
 
-    def add(self, subject: Subject, melanin: Tensor) -> None:
-        """Add the melanin of all marks to (B, N), in place."""
-        own = random.normals(subject.person, random.noise_index(subject.person, "marks"), 3 * PATTERNS)
-        own = own / (own.square().unflatten(1, (3, PATTERNS)).cumsum(2)[..., -1:].sqrt()).repeat_interleave(PATTERNS, 2).flatten(1)
+    def add(self, subject: Subject, own: Tensor, melanin: Tensor) -> None:
+        """Add the melanin of all marks to (B, N), in place; `own` are four normal numbers of each person: (B, 4)."""
         light = (1.0 - skin_melanin(subject) / 1.9).clamp(0.0, 1.0)
-        melanin.index_add_(1, self.freckle_index, self._freckles(subject, own, light))
-        melanin.index_add_(1, self.spot_index, self._age_spots(subject, own))
+        melanin.index_add_(1, self.freckle_index, self._freckles(subject, own[:, :2], light))
+        melanin.index_add_(1, self.spot_index, self._age_spots(subject, own[:, 2:]))
         for place, index, points in zip(MOLES, self.mole_index, self.mole_points, strict=True):
             melanin.index_add_(1, index, _mole(subject, place, points))
 
     def _freckles(self, subject: Subject, own: Tensor, light: Tensor) -> Tensor:
         coarse = column(share_below(1.4 * subject.traits["freckle_size"]))
-        pattern = 0.0
-        for i in range(PATTERNS):
-            map_ = self.fine[i] + (self.coarse[i] - self.fine[i]) * coarse
-            pattern = pattern + own[:, i : i + 1] * map_
+        pattern = mix(_mixture(own, self.fine), _mixture(own, self.coarse), coarse)
         amount = subject.traits["freckles"]
-        threshold = column(1.5 - 0.55 * amount)
+        threshold = column(1.75 - 0.40 * amount)
         strength = column(light * (0.12 + 0.9 * share_below(1.5 * (amount - 0.9))))
-        return masks.smooth_step(threshold, threshold + 0.7, torch.as_tensor(pattern)) * self.freckle_area * strength
+        return masks.smooth_step(threshold, threshold + 0.7, pattern) * self.freckle_area * strength
 
     def _age_spots(self, subject: Subject, own: Tensor) -> Tensor:
-        pattern = own[:, 4:5] * self.spots[0] + own[:, 5:6] * self.spots[1]
+        pattern = _mixture(own, self.spots)
         amount = subject.traits["age_spots"]
         threshold = column(1.7 - 0.35 * amount)
         strength = column((ageing(subject) - 0.25).clamp(min=0.0) * torch.exp(0.5 * amount) * 0.7)
         return masks.smooth_step(threshold, threshold + 0.35, pattern) * self.spot_area * strength
+
+
+def _mixture(weights: Tensor, maps: Tensor) -> Tensor:
+    """Two maps (2, n) added by a person's weights (B, 2), with unit variance: (B, n)."""
+    a, b = weights[:, :1], weights[:, 1:]
+    return (a * maps[0] + b * maps[1]) / (a * a + b * b + 1e-6).sqrt()
 
 
 def _reachable(canonical: Tensor, place: MolePlace) -> Tensor:
@@ -120,7 +119,7 @@ def _mole(subject: Subject, place: MolePlace, points: Tensor) -> Tensor:
     x = place.x + place.reach_x * traits[f"mole_{place.name}_x"].clamp(-far, far)
     y = place.y + place.reach_y * traits[f"mole_{place.name}_y"].clamp(-far, far)
     size = traits[f"mole_{place.name}_size"]
-    radius = 0.11 + 0.055 * (size + 0.3).clamp(min=0.0)
+    radius = 0.12 + 0.065 * (size + 0.3).clamp(min=0.0)
     distance2 = (points[:, 0] - column(x)).square() + (points[:, 1] - column(y)).square()
     strength = MOLE_MELANIN * share_below(2.5 * (size - 0.1))
     return torch.exp(-distance2 / column(radius * radius)) * column(strength)

@@ -7,14 +7,14 @@ Shapes: B pictures, N vertices.
 """
 
 import torch
-from torch import Tensor
 
 from samplers.attributes import Attribute, Sometimes, Uniform
 from synth.renderers.head import brows, complexion, eyes, lids, lips, marks, masks, wrinkles
 from synth.renderers.head.axes import ageing, maleness
-from synth.renderers.head.canvas import Canvas, column, dim, mix
+from synth.renderers.head.canvas import Canvas, column, dim
 from synth.renderers.head.colours import TRAITS as COLOUR_TRAITS
-from synth.renderers.head.colours import hair_eumelanin, skin_colour, skin_melanin
+from synth.renderers.head.colours import hair_eumelanin, person_normals, skin_colour, skin_melanin
+from synth.renderers.head.complexion import Pigments
 from synth.renderers.head.face import Face, PlacedFace
 from synth.renderers.head.masks import Spot
 from synth.renderers.head.mesh import Surface
@@ -31,7 +31,6 @@ TRAITS: tuple[Trait, ...] = (
     *lids.TRAITS,
     Trait("oiliness", "matt or shiny skin", {"age": -0.2}),
     Trait("beard_shadow", "bluish shadow of a shaved beard", fixed=True),
-    Trait("blush_place", "where blusher is put", fixed=True),
 )
 ATTRIBUTES: dict[str, Attribute] = {
     **eyes.ATTRIBUTES,
@@ -46,6 +45,7 @@ T_ZONE = (Spot(0.0, 4.4, 2.6, 1.6, False), Spot(0.0, -2.2, 0.9, 3.0, False), Spo
 BEARD_AREA = (Spot(0.0, -5.95, 2.6, 0.75, False), Spot(0.0, -9.6, 3.0, 1.9, False), Spot(4.4, -8.2, 2.2, 2.3),
               Spot(6.0, -5.6, 1.3, 2.4))
 BLUSH = Spot(4.4, -2.6, 1.9, 1.3)
+OWN_NUMBERS = (complexion.OWN_NUMBERS, 4, 2, 1)  # of complexion, marks, lipstick and eye shadow
 SKIN_SHARPNESS = 14.0
 SKIN_SOFTNESS = 1.0
 
@@ -59,7 +59,7 @@ class Skin:
         self.complexion = complexion.Complexion(canonical)
         self.marks = marks.Marks(canonical)
         self.wrinkles = wrinkles.Wrinkles(canonical)
-        self.lips = lips.Lips(canonical)
+        self.lips = lips.Lips(face)
         self.brows = brows.Brows(canonical)
         self.eyes = eyes.Eyes(face)
         self.lids = lids.LidPaint(face)
@@ -74,12 +74,16 @@ class Skin:
 
     def surface(self, subject: Subject, placed: PlacedFace) -> Surface:
         """The whole face, painted."""
-        canvas = self._bare(subject, placed)
+        own = person_normals(subject, "paint", sum(OWN_NUMBERS))
+        complexion_own, marks_own, lipstick, eye_shadow = own.split(OWN_NUMBERS, 1)
+        pigments = self.complexion.pigments(subject, complexion_own)
+        self.marks.add(subject, marks_own, pigments.melanin)
+        canvas = self._bare(subject, pigments, placed)
         self.wrinkles.paint(subject, canvas)
-        self.lips.paint(subject, canvas)
+        self.lips.paint(subject, lipstick, canvas)
         self.brows.paint(subject, canvas)
         self.eyes.paint(subject, placed.positions, (placed.points["eye_left"], placed.points["eye_right"]), canvas)
-        self.lids.paint(subject, canvas)
+        self.lids.paint(subject, eye_shadow, canvas)
         return Surface(
             faces=self.face.faces,
             positions=placed.positions,
@@ -92,10 +96,8 @@ class Skin:
             follow=self.face.follow,
         )
 
-    def _bare(self, subject: Subject, placed: PlacedFace) -> Canvas:
+    def _bare(self, subject: Subject, pigments: Pigments, placed: PlacedFace) -> Canvas:
         """Skin without features."""
-        pigments = self.complexion.pigments(subject)
-        self.marks.add(subject, pigments.melanin)
         albedo = skin_colour(pigments.melanin, pigments.blood, pigments.yellow)
         oil = column(torch.exp(0.4 * subject.traits["oiliness"]) * (1.0 - 0.35 * ageing(subject)))
         gloss = (0.20 + 0.26 * self.t_zone * oil) * self.pores
@@ -120,5 +122,5 @@ class Skin:
     def _blush(self, subject: Subject, canvas: Canvas) -> None:
         """Blusher on the cheeks."""
         made_up = column(subject.attributes["make_up"] * (1.0 - maleness(subject)))
-        cover = made_up * self.blush * column(0.8 + 0.2 * torch.tanh(subject.traits["blush_place"]))
+        cover = made_up * self.blush
         dim(canvas.albedo, self.blush_index, torch.stack((1.0 - 0.02 * cover, 1.0 - 0.30 * cover, 1.0 - 0.24 * cover), -1))

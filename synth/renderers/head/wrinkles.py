@@ -81,8 +81,8 @@ FOLDS: tuple[Folds, ...] = (
 TRAITS: tuple[Trait, ...] = tuple(Trait(folds.name, folds.about, fixed=True) for folds in FOLDS)
 
 DEEPEST = 1.6
-TILT = 0.26  # slope of the skin at the side of a fold of depth 1, per unit of mask slope
-SHADE = 0.34  # share of the light that a fold of depth 1 keeps away
+TILT = 0.05  # slope of the skin at the side of a fold of depth 1, per unit of mask slope
+SHADE = 0.28  # share of the light that a fold of depth 1 keeps away
 STEP_CM = 0.03  # for the slope of the masks
 VISIBLE = 0.03
 EXPRESSION_CM = 0.25  # folds wander by this much noise, so that no two lines are parallel

@@ -1,0 +1,183 @@
+"""The mouth behind the lips: upper and lower teeth with their gums, the tongue, and the dark behind them.
+
+Everything is one small mesh that hangs on two points of the face: the middle of the upper incisors' edge, fixed to the
+skull, and that of the lower ones, which drops with the jaw. Pictures with closed lips do not draw it. This module does
+not know how lips move; it looks how far apart they are.
+
+Shapes: B pictures, n vertices of the mouth.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from synth.renderers.head.axes import ageing
+from synth.renderers.head.canvas import column, mix
+from synth.renderers.head.colours import person_normals
+from synth.renderers.head.masks import smooth_step
+from synth.renderers.head.mesh import Surface, grid_faces, unit
+from synth.renderers.head.traits import Subject, Trait
+
+TRAITS: tuple[Trait, ...] = ()
+
+#: Widths of the teeth from the midline outwards, cm along the arch; the lower front teeth are narrower.
+UPPER_WIDTHS = (0.84, 0.66, 0.76, 0.70, 0.68, 0.95)
+LOWER_WIDTHS = (0.54, 0.58, 0.68, 0.70, 0.70, 1.05)
+UPPER_CROWN_CM, LOWER_CROWN_CM, GUM_CM = 0.98, 0.85, 0.55
+ARCH_DEPTH = 0.20  # cm backwards per square cm sideways
+ARCH_COLUMNS, ARCH_ROWS = 49, 9
+TONGUE_COLUMNS, TONGUE_ROWS = 13, 9
+THROAT_COLUMNS, THROAT_ROWS = 13, 7
+THROAT_BACK_CM = 2.6
+THROAT_HALF_WIDTH_CM, THROAT_HALF_HEIGHT_CM = 3.0, 3.2
+
+ENAMEL = (0.60, 0.555, 0.46)
+GUM = (0.40, 0.155, 0.14)
+TONGUE = (0.42, 0.165, 0.145)
+THROAT = (0.035, 0.012, 0.010)
+OPEN_CM = 0.03  # lips closer than this are shut
+LIT_FROM_CM = 1.3  # opening at which the mouth is as light inside as it gets
+
+
+class Slit(Protocol):
+    """What the mouth needs of the face mesh."""
+
+    canonical: Tensor
+    lip_u: Tensor
+    lip_v: Tensor
+    lip_side: Tensor
+
+
+class Hung(Protocol):
+    """What the mouth needs of a placed face."""
+
+    positions: Tensor
+    points: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One sheet of the mouth around its anchor point, in cm; colours before the dimming by depth."""
+
+    offsets: Tensor  # (n, 3) from the anchor point
+    normals: Tensor  # (n, 3)
+    faces: Tensor
+    albedo: Tensor  # (n, 3)
+    enamel: Tensor  # (n,), 1 on teeth
+    light: Tensor  # (n,), share of light that gets there
+    gloss: float
+    lower: bool  # hangs on the lower jaw
+
+
+def _arch(widths: tuple[float, ...], crown: float, lower: bool) -> Layer:
+    """A row of teeth with its gum; the edge of the teeth lies at offset y = 0."""
+    across = torch.linspace(-2.75, 2.75, ARCH_COLUMNS)
+    up = torch.linspace(crown + GUM_CM, 0.0, ARCH_ROWS)
+    y, x = (grid.flatten() for grid in torch.meshgrid(up, across, indexing="ij"))
+    arc = x.abs() * (1.0 + 0.11 * x * x)  # length along the arch
+    start, near, tooth = torch.zeros_like(arc), torch.full_like(arc, 9.0), torch.zeros_like(arc)
+    for number, width in enumerate(widths):
+        inside = ((arc - start) / width).clamp(0.0, 1.0)
+        here = (arc >= start) & (arc < start + width)
+        near = torch.where(here, torch.minimum(inside, 1.0 - inside) * width, near)
+        tooth = torch.where(here, float(number), tooth)
+        start = start + width
+    gap = torch.exp(-near / 0.055)
+    margin = crown - 0.16 * torch.exp(-near / 0.12) - 0.05 * tooth * (tooth != 2.0)
+    gum = smooth_step(margin - 0.06, margin + 0.06, y)
+    rounded = 0.11 * (1.0 - torch.exp(-near / 0.14))
+    z = -ARCH_DEPTH * x * x + rounded * (1.0 - gum) + 0.06 * gum - 0.05 * (y / crown)
+    edge = 0.05 * (tooth == 1.0) + 0.09 * gap * (y < 0.3)  # lateral incisors are shorter, corners rounded
+    y = y + edge * (1.0 - gum)
+    normals = unit(torch.stack((0.75 * ARCH_DEPTH * 2.0 * x, 0.12 * torch.ones_like(x), torch.ones_like(x)), -1))
+    tone = (1.0 - 0.50 * gap) * (1.0 - 0.06 * tooth)
+    enamel = torch.tensor(ENAMEL) * tone[:, None]
+    colour = mix(enamel, torch.tensor(GUM), gum[:, None])
+    light = torch.exp(-(x / 2.0).square()) * (1.0 - 0.35 * (y / (crown + GUM_CM)))
+    if lower:
+        y, light = -y, light * 0.80
+        normals = normals * torch.tensor([1.0, -1.0, 1.0])
+    faces = grid_faces(ARCH_ROWS, ARCH_COLUMNS)
+    return Layer(torch.stack((x, y, z), -1), normals, faces, colour, 1.0 - gum, light, 0.8, lower)
+
+
+def _tongue() -> Layer:
+    """The tongue's back, resting behind the lower teeth."""
+    across, back = torch.linspace(-1.0, 1.0, TONGUE_COLUMNS), torch.linspace(0.0, 1.0, TONGUE_ROWS)
+    t, s = (grid.flatten() for grid in torch.meshgrid(back, across, indexing="ij"))
+    rise = (1.0 - s * s).clamp(min=0.0)
+    x = s * (1.35 + 0.5 * t)
+    y = -0.85 + 0.85 * rise.sqrt() * (0.25 + 0.75 * (1.0 - (1.0 - t).square())) - 0.12 * torch.exp(-(s / 0.12).square()) * t
+    z = -0.55 - 2.4 * t
+    normals = unit(torch.stack((0.7 * s, 0.75 * torch.ones_like(s), 0.7 - 0.3 * t), -1))
+    light = 0.75 * torch.exp(-1.6 * t) * (0.6 + 0.4 * rise)
+    colour = torch.tensor(TONGUE).expand(len(t), 3)
+    faces = grid_faces(TONGUE_ROWS, TONGUE_COLUMNS)
+    return Layer(torch.stack((x, y, z), -1), normals, faces, colour, torch.zeros_like(t), light, 0.6, lower=True)
+
+
+def _throat() -> Layer:
+    """A dark sheet behind everything."""
+    across, up = torch.linspace(-1.0, 1.0, THROAT_COLUMNS), torch.linspace(1.0, -1.0, THROAT_ROWS)
+    v, s = (grid.flatten() for grid in torch.meshgrid(up, across, indexing="ij"))
+    x, y = s * THROAT_HALF_WIDTH_CM, v * THROAT_HALF_HEIGHT_CM
+    z = -THROAT_BACK_CM + 0.9 * s * s * 0.0
+    normals = torch.tensor([0.0, 0.0, 1.0]).expand(len(s), 3)
+    colour = torch.tensor(THROAT).expand(len(s), 3)
+    faces = grid_faces(THROAT_ROWS, THROAT_COLUMNS)
+    return Layer(
+        torch.stack((x, y, z), -1), normals, faces, colour, torch.zeros_like(s), torch.ones_like(s) * 0.5, 0.0, lower=False
+    )
+
+
+class Mouth:
+    """The mesh of the mouth and where on the face it looks for open lips."""
+
+    def __init__(self, face: Slit) -> None:
+        device = face.canonical.device
+        line = (face.lip_v == 0) & (face.lip_u < 0.8)
+        self.lips = [(line & (face.lip_side * side > 0)).nonzero()[:, 0] for side in (1.0, -1.0)]
+        layers = (_throat(), _tongue(), _arch(UPPER_WIDTHS, UPPER_CROWN_CM, False), _arch(LOWER_WIDTHS, LOWER_CROWN_CM, True))
+        counts = [len(layer.offsets) for layer in layers]
+        starts = [sum(counts[:i]) for i in range(len(counts))]
+        self.faces = torch.cat([layer.faces + start for layer, start in zip(layers, starts, strict=True)]).to(device)
+        self.offsets = torch.cat([layer.offsets for layer in layers]).to(device)
+        self.normals = torch.cat([layer.normals for layer in layers]).to(device)
+        self.albedo = torch.cat([layer.albedo for layer in layers]).to(device)
+        self.enamel = torch.cat([layer.enamel for layer in layers]).to(device)
+        self.light = torch.cat([layer.light for layer in layers]).to(device)
+        self.gloss = torch.cat([torch.full_like(layer.light, layer.gloss) for layer in layers]).to(device)
+        self.lower = torch.cat([torch.full_like(layer.light, float(layer.lower)) for layer in layers]).to(device)
+
+    def surfaces(self, subject: Subject, placed: Hung) -> list[Surface]:
+        """One surface, present where the lips are apart."""
+        upper, lower = (placed.positions.index_select(1, index)[..., 1] for index in self.lips)
+        gap = (upper - lower).amax(1)
+        if not bool((gap > OPEN_CM).any()):
+            return []
+        jaw = self.lower[:, None]
+        anchor = placed.points["upper_teeth"][:, None] * (1.0 - jaw) + placed.points["lower_teeth"][:, None] * jaw
+        positions = anchor + self.offsets
+        light = self.light * column(0.30 + 0.70 * (gap / LIT_FROM_CM).clamp(0.0, 1.0))
+        everywhere = torch.ones_like(light)
+        return [
+            Surface(
+                faces=self.faces,
+                positions=positions,
+                normals=self.normals.expand_as(positions),
+                albedo=self._albedo(subject) * light[..., None],
+                gloss=self.gloss * light,
+                sharpness=60.0 * everywhere,
+                occlusion=light,
+                softness=0.6,
+                present=gap > OPEN_CM,
+            )
+        ]
+
+    def _albedo(self, subject: Subject) -> Tensor:
+        """Colours of B mouths: teeth yellow with age and by person. (B, n, 3)."""
+        yellow = column(0.5 * person_normals(subject, "teeth", 1)[:, 0] + 1.6 * ageing(subject))
+        tint = torch.stack([1.0 - shade * (yellow + 1.0).clamp(min=0.0) * self.enamel for shade in (0.035, 0.06, 0.13)], -1)
+        return self.albedo * tint

@@ -89,5 +89,5 @@ def _hair_noise(there: Tensor) -> Tensor:
     across_hair = (1.0 - lean) * (x - ROOT_SLOPE * y) + lean * (y - 0.22 * (x - 3.0))
     along_hair = (1.0 - lean) * y + lean * x
     points = torch.stack((across_hair, along_hair, 50.0 * side), -1)
-    fine = masks.noise(points, (0.11, 0.55, 1.0), "brow hairs")
-    return (fine + 0.5 * masks.noise(points, (0.24, 0.7, 1.0), "brow tufts")).clamp(-2.0, 2.0)
+    fine = masks.noise(points, (0.085, 0.42, 1.0), "brow hairs")
+    return (fine + 0.3 * masks.noise(points, (0.2, 0.6, 1.0), "brow tufts")).clamp(-2.0, 2.0)

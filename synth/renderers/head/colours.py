@@ -24,10 +24,10 @@ TRAITS: tuple[Trait, ...] = (
 
 # Per channel (red, green, blue): the colour of bloodless, pigmentless skin, and how strongly each pigment absorbs.
 DERMIS = (0.80, 0.66, 0.56)
-MELANIN_ABSORPTION = (0.86, 1.10, 1.32)
+MELANIN_ABSORPTION = (0.92, 1.09, 1.25)
 BLOOD_ABSORPTION = (0.10, 0.50, 0.42)
 YELLOW_ABSORPTION = (0.02, 0.10, 0.42)  # carotene and thick horny skin
-LIGHTEST_MELANIN, DARKEST_MELANIN = 0.06, 2.45  # optical depth; tones between are spread evenly in lightness
+LIGHTEST_MELANIN, DARKEST_MELANIN = 0.06, 2.35  # optical depth; tones between are spread evenly in lightness
 
 HAIR_KERATIN = (0.60, 0.53, 0.42)  # white hair, a little yellow
 EUMELANIN_ABSORPTION = (1.0, 1.32, 1.70)

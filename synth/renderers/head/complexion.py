@@ -157,7 +157,7 @@ class Complexion:
         yellow = 0.20 * torch.exp(0.5 * traits["skin_yellow"])
         uneven = exact_product(torch.stack(melanin, 1), self.melanin)
         return Pigments(
-            melanin=base[:, None] + (base[:, None] + 0.22) * uneven,
+            melanin=base[:, None] + (0.62 * base[:, None] + 0.30) * uneven,
             blood=(level[:, None] + exact_product(torch.stack(blood, 1), self.blood)).clamp(min=0.02),
             yellow=yellow[:, None] + exact_product(torch.stack(_weights(YELLOW, subject), 1), self.yellow),
         )

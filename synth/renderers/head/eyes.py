@@ -38,14 +38,16 @@ ATTRIBUTES: dict[str, Attribute] = {
     ),
 }
 
-SCLERA = (0.60, 0.555, 0.52)
-SCLERA_RED = (0.56, 0.36, 0.33)  # towards the corners
+SCLERA = (0.53, 0.485, 0.45)
+SCLERA_RED = (0.50, 0.32, 0.29)  # towards the corners
 TEAR_DUCT = (0.52, 0.24, 0.21)
 STROMA_BLUE, STROMA_GREY, STROMA_GREEN = (0.145, 0.225, 0.31), (0.20, 0.225, 0.235), (0.17, 0.20, 0.095)
 BROWN_LIGHT, BROWN_DARK = (0.165, 0.078, 0.026), (0.028, 0.0135, 0.007)
 PUPIL_RADIUS = 0.19
 LID_SHADOW_CM = 0.17
-WET_GLOSS, WET_SHARPNESS = 0.9, 150.0
+GLINT, GLINT_RADIUS = 0.95, 0.095
+CORNEA_RADIUS = 0.78
+WET_GLOSS, WET_SHARPNESS = 0.6, 150.0
 RADIANS = 3.14159265 / 180.0
 
 
@@ -82,16 +84,16 @@ class Eyes:
         """Paint the eyeballs: `positions` of all vertices (B, N, 3), `centres` of the left and right eyeball (B, 3)."""
         centre = torch.where(self.right[:, None], centres[1][:, None], centres[0][:, None])
         outward = unit(positions.index_select(1, self.index) - centre)
-        gaze = _gaze(subject)[:, None]
-        off_x, off_y, off_z = ((outward - gaze) * anatomy.EYEBALL_RADIUS).unbind(-1)
+        gaze = _gaze(subject)
+        off_x, off_y, off_z = ((outward - gaze[:, None]) * anatomy.EYEBALL_RADIUS).unbind(-1)
         radius = (off_x * off_x + off_y * off_y + off_z * off_z + 1e-8).sqrt()
         iris_radius = column(anatomy.IRIS_RADIUS * (1.0 + 0.045 * subject.traits["iris_size"]))
         share = radius / iris_radius
         iris = 1.0 - masks.smooth_step(0.93, 1.06, share)
-        colour = mix(self._sclera(subject), self._iris(subject, share, off_x / radius, off_y / radius), iris[..., None])
+        colour = mix(self._sclera(subject), self._iris(subject, share, off_x / radius), iris[..., None])
         colour = colour * self.light[None, :, None]
-        glint = _glint(off_x, off_y)
-        colour = mix(colour, 0.9, 0.85 * glint[..., None])
+        glint = _glint(subject.attributes, gaze, off_x, off_y) * self.light
+        colour = mix(colour, GLINT, glint[..., None])
         canvas.albedo.index_copy_(1, self.index, colour)
         canvas.normals.index_copy_(1, self.index, outward)
         canvas.gloss.index_fill_(1, self.index, WET_GLOSS)
@@ -100,19 +102,19 @@ class Eyes:
 
     def _sclera(self, subject: Subject) -> Tensor:
         """White of the eye, red at the corners, pink at the tear duct: (B, n, 3)."""
-        warmth = (subject.traits["sclera_warmth"] + 1.5 * ageing(subject))[:, None]
+        warmth = (0.6 + subject.traits["sclera_warmth"] + 1.5 * ageing(subject)).clamp(min=-0.6)[:, None]
         tint = torch.tensor((0.0, -0.02, -0.055), device=warmth.device)
-        white = torch.tensor(SCLERA, device=warmth.device) + warmth * tint - 0.04 * skin_melanin(subject)[:, None]
+        white = torch.tensor(SCLERA, device=warmth.device) + warmth * tint - 0.05 * skin_melanin(subject)[:, None]
         red = white * torch.tensor([r / w for r, w in zip(SCLERA_RED, SCLERA, strict=True)], device=warmth.device)
         colour = mix(white[:, None], red[:, None], self.red[None, :, None])
         return mix(colour, torch.tensor(TEAR_DUCT, device=warmth.device), self.duct[None, :, None])
 
     @staticmethod
-    def _iris(subject: Subject, share: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    def _iris(subject: Subject, share: Tensor, cosine: Tensor) -> Tensor:
         """Iris with pupil, fibres and dark ring, by distance from its centre in shares of its radius: (B, n, 3)."""
         inner, outer = _iris_colours(subject)
         colour = mix(inner[:, None], outer[:, None], masks.smooth_step(0.35, 0.75, share)[..., None])
-        fibres = _twelve_fold(cosine, sine)
+        fibres = _twelve_fold(cosine)
         ring = column(0.62 + 0.18 * subject.traits["iris_ring"].clamp(-2.0, 2.0))
         tone = (1.0 + 0.16 * fibres) * (1.0 - ring * masks.smooth_step(0.72, 1.0, share))
         pupil = masks.smooth_step(0.28, 0.38, share)
@@ -125,21 +127,36 @@ def _gaze(subject: Subject) -> Tensor:
     return torch.stack((right.sin() * up.cos(), up.sin(), right.cos() * up.cos()), -1)
 
 
-def _glint(off_x: Tensor, off_y: Tensor) -> Tensor:
-    """The reflected window, up and to one side of the pupil: (B, n)."""
-    return torch.exp(-((off_x + 0.17) / 0.10).square() - ((off_y - 0.19) / 0.10).square())
+def _glint(attributes: dict[str, Tensor], gaze: Tensor, off_x: Tensor, off_y: Tensor) -> Tensor:
+    """The lamp's image on the cornea, (B, n), at offsets (B, n) from the middle of the iris; `gaze` is (B, 3).
+
+    The cornea mirrors the lamp where its normal halves the way from lamp to camera. The head's pose is undone roughly, and
+    the image never leaves the iris: a lamp too far aside is replaced by the brightest part of the room.
+    """
+    azimuth, elevation = attributes["light_azimuth_deg"] * RADIANS, attributes["light_elevation_deg"] * RADIANS
+    level = elevation.cos()
+    half = unit(torch.stack((azimuth.sin() * level, elevation.sin(), azimuth.cos() * level + 1.0), -1))
+    yaw, pitch = attributes["yaw_deg"] * RADIANS, attributes["pitch_deg"] * RADIANS
+    x = half[:, 0] * yaw.cos() - half[:, 2] * yaw.sin()
+    y = half[:, 1] * pitch.cos() - half[:, 2] * pitch.sin()
+    x = (CORNEA_RADIUS * (x - 0.9 * gaze[:, 0])).clamp(-0.34, 0.34)
+    y = (CORNEA_RADIUS * (y - 0.9 * gaze[:, 1])).clamp(0.06, 0.30)
+    size = GLINT_RADIUS * (0.8 + 0.4 * attributes["light_softness"])
+    across, up = (off_x - column(x)) / column(size), (off_y - column(y)) / column(size)
+    return torch.exp(-across * across - up * up)
 
 
-def _twelve_fold(cosine: Tensor, sine: Tensor) -> Tensor:
-    """cos(12 angle) from the angle's cosine and sine: spokes without an arc tangent."""
-    four = 8.0 * cosine * cosine * (cosine * cosine - 1.0) + 1.0
-    return four * (4.0 * four * four - 3.0) + 0.0 * sine
+def _twelve_fold(cosine: Tensor) -> Tensor:
+    """cos(12 angle) from the angle's cosine: spokes without an arc tangent."""
+    square = cosine * cosine
+    four = 8.0 * square * (square - 1.0) + 1.0
+    return four * (4.0 * four * four - 3.0)
 
 
 def _iris_colours(subject: Subject) -> tuple[Tensor, Tensor]:
     """Colours of the inner and the outer iris, (B, 3) each: brown spreads outwards as melanin grows."""
     traits = subject.traits
-    dark = share_below(0.75 * traits["iris_melanin"] + 1.5 * share_below(traits["skin_melanin"]) - 0.35)
+    dark = share_below(0.8 * traits["iris_melanin"] + 2.4 * share_below(traits["skin_melanin"]) - 0.7)
     green = share_below(traits["iris_green"])[:, None]
     device = green.device
     blue, grey, leaf, light, deep = (

@@ -24,9 +24,9 @@ TRAITS: tuple[Trait, ...] = (
     Trait("lip_two_tone", "upper lip darker or lighter than the lower", fixed=True),
 )
 
-LIP_TISSUE = (0.70, 0.52, 0.47)
+LIP_TISSUE = (0.64, 0.47, 0.42)
 LIP_BLOOD_ABSORPTION = (0.12, 0.66, 0.55)
-LIP_MELANIN_ABSORPTION = (0.74, 0.98, 1.12)
+LIP_MELANIN_ABSORPTION = (0.78, 0.99, 1.10)
 STICK_LIGHTNESS = 0.50  # red channel of a lipstick of mean darkness
 LIP_SHARPNESS = 34.0
 LINE_CM = 0.075  # half width of the shade between closed lips
@@ -74,8 +74,8 @@ class Lips:
 def _colour(subject: Subject, made_up: Tensor, taste: Tensor) -> Tensor:
     """Colour of the lips with their lipstick: (B, 3)."""
     traits = subject.traits
-    blood = 0.95 * torch.exp(0.30 * traits["lip_blood"]) * (1.0 - 0.35 * ageing(subject)) * (1.0 - 0.15 * maleness(subject))
-    melanin = (0.10 + 0.80 * skin_melanin(subject)) * torch.exp(0.20 * traits["lip_melanin"])
+    blood = 1.25 * torch.exp(0.30 * traits["lip_blood"]) * (1.0 - 0.35 * ageing(subject)) * (1.0 - 0.15 * maleness(subject))
+    melanin = (0.14 + 1.0 * skin_melanin(subject)) * torch.exp(0.20 * traits["lip_melanin"])
     bare = absorb(LIP_TISSUE, (blood, LIP_BLOOD_ABSORPTION), (melanin, LIP_MELANIN_ABSORPTION))
     light = STICK_LIGHTNESS * torch.exp(-0.40 * taste[:, 0] - 0.28 * skin_melanin(subject))
     pure = 0.5 + 0.5 * torch.tanh(taste[:, 1])

@@ -97,7 +97,7 @@ class Marks:
         amount = subject.traits["age_spots"]
         threshold = column(1.7 - 0.35 * amount)
         strength = column((ageing(subject) - 0.25).clamp(min=0.0) * torch.exp(0.5 * amount) * 0.7)
-        return masks.smooth_step(threshold, threshold + 0.35, pattern) * self.spot_area * strength
+        return masks.smooth_step(threshold, threshold + 0.6, pattern) * self.spot_area * strength
 
 
 def _mixture(weights: Tensor, maps: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ def _mole(subject: Subject, place: MolePlace, points: Tensor) -> Tensor:
     x = place.x + place.reach_x * traits[f"mole_{place.name}_x"].clamp(-far, far)
     y = place.y + place.reach_y * traits[f"mole_{place.name}_y"].clamp(-far, far)
     size = traits[f"mole_{place.name}_size"]
-    radius = 0.12 + 0.065 * (size + 0.3).clamp(min=0.0)
+    radius = 0.10 + 0.06 * size.clamp(min=0.0)
     distance2 = (points[:, 0] - column(x)).square() + (points[:, 1] - column(y)).square()
-    strength = MOLE_MELANIN * share_below(2.5 * (size - 0.1))
+    strength = MOLE_MELANIN * share_below(2.5 * (size - 0.7))
     return torch.exp(-distance2 / column(radius * radius)) * column(strength)

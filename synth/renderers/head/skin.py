@@ -11,11 +11,13 @@ import torch
 from samplers.attributes import Attribute, Sometimes, Uniform
 from synth.renderers.head import brows, complexion, eyes, lids, lips, marks, masks, wrinkles
 from synth.renderers.head.axes import ageing, maleness
-from synth.renderers.head.canvas import Canvas, column, dim
+from synth.renderers.head.canvas import Canvas, coat, column, dim
 from synth.renderers.head.colours import TRAITS as COLOUR_TRAITS
-from synth.renderers.head.colours import hair_eumelanin, person_normals, skin_colour, skin_melanin
+from synth.renderers.head.colours import hair_colour, hair_eumelanin, person_normals, skin_colour, skin_melanin
 from synth.renderers.head.complexion import Pigments
 from synth.renderers.head.face import Face, PlacedFace
+from synth.renderers.head.hairline import Hairline, near_scalp
+from synth.renderers.head.hairstyle import hair_style
 from synth.renderers.head.masks import Spot
 from synth.renderers.head.mesh import Surface
 from synth.renderers.head.traits import Subject, Trait
@@ -48,6 +50,7 @@ BLUSH = Spot(4.4, -2.6, 1.9, 1.3)
 OWN_NUMBERS = (complexion.OWN_NUMBERS, 4, 2, 1)  # of complexion, marks, lipstick and eye shadow
 SKIN_SHARPNESS = 14.0
 SKIN_SOFTNESS = 1.0
+ROOT_SHADE = 0.75  # hair lies in its own shadow at the roots
 
 
 class Skin:
@@ -68,6 +71,8 @@ class Skin:
         beard = masks.spots_mask(canonical, BEARD_AREA) * (1.0 - masks.spot_mask(canonical, Spot(0, -6.9, 2.0, 0.55, False)))
         self.beard_index = (beard > 0.04).nonzero()[:, 0]
         self.beard = masks.smooth_step(0.1, 0.8, beard[self.beard_index])
+        self.scalp_index = near_scalp(canonical).nonzero()[:, 0]
+        self.hairline = Hairline(canonical[self.scalp_index])
         blush = masks.spot_mask(canonical, BLUSH)
         self.blush_index = (blush > 0.04).nonzero()[:, 0]
         self.blush = blush[self.blush_index]
@@ -110,6 +115,7 @@ class Skin:
         )
         self._shaved_beard(subject, canvas)
         self._blush(subject, canvas)
+        self._scalp(subject, canvas)
         return canvas
 
     def _shaved_beard(self, subject: Subject, canvas: Canvas) -> None:
@@ -118,6 +124,12 @@ class Skin:
         strength = column(maleness(subject) * (0.30 * torch.exp(0.55 * subject.traits["beard_shadow"])).clamp(max=0.8) * dark)
         cover = strength * self.beard
         dim(canvas.albedo, self.beard_index, torch.stack((1.0 - 0.62 * cover, 1.0 - 0.50 * cover, 1.0 - 0.40 * cover), -1))
+
+    def _scalp(self, subject: Subject, canvas: Canvas) -> None:
+        """The colour of the roots where hair grows."""
+        cover = self.hairline.cover(subject, hair_style(subject))
+        coat(canvas.albedo, self.scalp_index, ROOT_SHADE * hair_colour(subject)[:, None], cover)
+        dim(canvas.gloss, self.scalp_index, 1.0 - cover)
 
     def _blush(self, subject: Subject, canvas: Canvas) -> None:
         """Blusher on the cheeks."""

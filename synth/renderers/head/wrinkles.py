@@ -31,6 +31,8 @@ class Folds:
     old: float
     strokes: tuple[Stroke, ...]
     spread: float = 0.55
+    moved_by: str = ""  # the attribute that deepens them
+    moved: float = 0.0  # by how much, at full strength
 
 
 FOLDS: tuple[Folds, ...] = (
@@ -38,35 +40,35 @@ FOLDS: tuple[Folds, ...] = (
         Stroke(((0.0, 3.75), (1.6, 3.85), (3.6, 3.75), (4.6, 3.3)), 0.13),
         Stroke(((0.0, 4.5), (1.8, 4.7), (3.8, 4.55), (5.0, 4.0)), 0.13),
         Stroke(((0.0, 5.3), (1.6, 5.55), (3.4, 5.45)), 0.12, 0.8),
-    )),
+    ), moved_by="brow_raise", moved=0.8),
     Folds("forehead_break", "slanting, broken lines on one side of the forehead", 0.03, 0.8, (
         Stroke(((-4.4, 3.3), (-2.9, 4.2), (-1.0, 4.1)), 0.12, 1.0, mirrored=False),
         Stroke(((0.6, 5.0), (2.4, 4.9), (4.4, 4.2)), 0.12, 1.0, mirrored=False),
     )),
     Folds("frown_lines", "upright folds between the brows", 0.12, 0.9, (
         Stroke(((0.62, 1.2), (0.72, 2.0), (0.95, 3.0)), 0.13),
-    )),
+    ), moved_by="frown", moved=0.8),
     Folds("crows_feet", "rays at the outer corners of the eyes", 0.05, 1.0, (
         Stroke(((4.95, 0.05), (5.7, -0.1), (6.3, -0.5)), 0.10),
         Stroke(((4.95, 0.3), (5.7, 0.55), (6.3, 0.7)), 0.10),
         Stroke(((4.8, -0.4), (5.4, -0.9), (5.9, -1.6)), 0.10),
-    )),
+    ), moved_by="smile", moved=0.5),
     Folds("tear_trough", "groove from the inner corner of the eye to the cheek", 0.22, 0.9, (
         Stroke(((1.35, -0.75), (2.1, -1.45), (3.2, -1.85), (4.2, -1.6)), 0.22),
     )),
     Folds("lid_lines", "fine lines under the eyes", 0.06, 0.7, (
         Stroke(((1.9, -0.8), (3.1, -1.12), (4.4, -0.75)), 0.11),
         Stroke(((2.1, -1.1), (3.2, -1.42), (4.5, -1.1)), 0.10, 0.7),
-    )),
+    ), moved_by="squint", moved=0.5),
     Folds("nose_mouth_fold", "fold from the wing of the nose to the corner of the mouth", 0.24, 1.0, (
         Stroke(((1.95, -4.1), (2.55, -5.0), (3.05, -6.1), (3.35, -7.2)), 0.20),
-    )),
+    ), moved_by="smile", moved=0.6),
     Folds("mouth_chin_fold", "fold from the corner of the mouth to the jaw", 0.05, 0.9, (
         Stroke(((2.75, -7.1), (3.0, -7.9), (3.05, -8.9)), 0.17),
     )),
     Folds("cheek_fold", "fold in the cheek, and dimples", 0.03, 0.5, (
         Stroke(((4.1, -4.2), (4.5, -5.6), (4.45, -7.2)), 0.16),
-    )),
+    ), moved_by="smile", moved=0.4),
     Folds("chin_crease", "crease between lower lip and chin", 0.22, 0.4, (
         Stroke(((0.0, -8.55), (0.8, -8.5), (1.6, -8.25)), 0.20),
     )),
@@ -81,18 +83,17 @@ FOLDS: tuple[Folds, ...] = (
 TRAITS: tuple[Trait, ...] = tuple(Trait(folds.name, folds.about, fixed=True) for folds in FOLDS)
 
 DEEPEST = 1.6
-TILT = 0.05  # slope of the skin at the side of a fold of depth 1, per unit of mask slope
+TILT = 0.055  # slope of the skin at the side of a fold of depth 1, per unit of mask slope
 SHADE = 0.28  # share of the light that a fold of depth 1 keeps away
 STEP_CM = 0.03  # for the slope of the masks
 VISIBLE = 0.03
-EXPRESSION_CM = 0.25  # folds wander by this much noise, so that no two lines are parallel
 
 
 class Wrinkles:
     """All folds over the vertices that they touch."""
 
     def __init__(self, canonical: Tensor) -> None:
-        wander = 0.10 * torch.stack([masks.noise(canonical, 1.3, f"fold wander {axis}") for axis in "xyz"], -1)
+        wander = 0.14 * torch.stack([masks.noise(canonical, 2.4, f"fold wander {axis}") for axis in "xyz"], -1)
         wander[:, 2] = 0.0
         bent = canonical + wander
         depth = self._depths(bent)
@@ -112,7 +113,12 @@ class Wrinkles:
     def depths(self, subject: Subject) -> Tensor:
         """Depth of every group of folds: (B, G)."""
         old = ageing(subject)
-        depth = [(f.young + f.old * old) * torch.exp(f.spread * subject.traits[f.name]) for f in FOLDS]
+        depth = []
+        for folds in FOLDS:
+            habit = torch.exp(folds.spread * subject.traits[folds.name])
+            still = (folds.young + folds.old * old) * habit
+            moved = subject.attributes[folds.moved_by] * folds.moved if folds.moved_by else 0.0
+            depth.append(still + moved * (0.4 + 0.3 * habit + old))
         return torch.stack(depth, 1).clamp(max=DEEPEST)
 
     def paint(self, subject: Subject, canvas: Canvas) -> None:

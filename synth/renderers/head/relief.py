@@ -71,8 +71,13 @@ def bump(x: Array, y: Array, form: tuple[float, ...]) -> Array:
 
 def smooth_max(a: Array, b: Array, radius: float) -> Array:
     """The larger of two heights, rounded where they are closer than `radius` (cm)."""
-    blend = np.clip(0.5 + 0.5 * (a - b) / radius, 0, 1)
+    blend = lead(a, b, radius)
     return b + (a - b) * blend + radius * blend * (1 - blend)
+
+
+def lead(a: Array, b: Array, radius: float) -> Array:
+    """Share of the first height in `smooth_max`."""
+    return np.clip(0.5 + 0.5 * (a - b) / radius, 0, 1)
 
 
 def _ball(x: Array, y: Array, ball: tuple[float, ...]) -> Array:
@@ -97,14 +102,26 @@ def lip_line(x: Array) -> Array:
     return anatomy.STOMION[1] + 0.10 * np.exp(-((u / 0.2) ** 2)) * -0.4 + 0.06 * u**2 - 0.10 * np.exp(-(((u - 0.55) / 0.25) ** 2)) * 0.5
 
 
+def _lip_taper(x: Array) -> Array:
+    return np.clip(1 - (x / anatomy.MOUTH_CORNER[0]) ** 2, 0, 1)
+
+
+def upper_lip_height(x: Array) -> Array:
+    """Height of the red of the upper lip over the lip line, cm: two peaks beside the dip of cupid's bow."""
+    bow = 0.16 * np.exp(-((x / 0.28) ** 2))
+    return (anatomy.UPPER_LIP_HEIGHT + 0.04 - bow) * _lip_taper(x) ** 0.75 + 0.03
+
+
+def lower_lip_height(x: Array) -> Array:
+    """Height of the red of the lower lip under the lip line, cm."""
+    return anatomy.LOWER_LIP_HEIGHT * _lip_taper(x) ** 0.8 + 0.03
+
+
 def lips(x: Array, y: Array) -> Array:
     """Swelling of the lips, cm."""
-    u = np.abs(x) / anatomy.MOUTH_CORNER[0]
     v = y - lip_line(x)
-    taper = np.clip(1 - u**2, 0, 1)
-    upper = (anatomy.UPPER_LIP_HEIGHT - 0.10 * np.exp(-((x / 0.25) ** 2))) * taper**0.7 + 0.05
-    lower = anatomy.LOWER_LIP_HEIGHT * taper**0.8 + 0.05
-    share = np.where(v > 0, v / upper, -v / lower)
+    taper = _lip_taper(x)
+    share = np.where(v > 0, v / upper_lip_height(x), -v / lower_lip_height(x))
     fall = np.where(share < 1, 1 - (2 * share - 1) ** 2 * np.where(share < 0.5, 0.8, 0.6), 0.4 * np.exp(-((share - 1) / 0.5)))
     return fall * taper**0.6 * np.where(v > 0, 0.42, 0.45)
 
@@ -118,18 +135,31 @@ def lid_curve(dx: Array, upper: bool) -> Array:
     return tilt - anatomy.EYE_HALF_HEIGHT * (1 - np.abs(u) ** 2.2) * (1 + 0.12 * u)
 
 
-def eye_body(dx: Array, dy: Array, thickness: float) -> Array:
+def eye_body(dx: Array, dy: Array, thickness: Array) -> Array:
     """Height z of the body under the lids, swollen by `thickness`; far below outside of it."""
     inside = 1 - (dx / (EYE_BODY[0] + thickness)) ** 2 - (dy / (EYE_BODY[1] + thickness)) ** 2
     depth = EYE_BODY[2] + thickness
     return anatomy.EYEBALL_CENTRE[2] + depth * np.where(inside > 0.04, np.sqrt(np.maximum(inside, 0.04)), 0.2 + 2.5 * (inside - 0.04))
 
 
-def face_relief(points: Array) -> Array:
-    """Heights z of the mean face over the bare head's points (..., 3), without the eyes' apertures."""
+def lid_thickness(dx: Array) -> Array:
+    """Thickness of the lids, cm: none at the corners of the eye."""
+    return LID_THICKNESS * np.clip(1 - (dx / anatomy.EYE_HALF_WIDTH) ** 4, 0, 1)
+
+
+def face_relief(points: Array, aperture: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Heights z of the mean face over the bare head's points (..., 3), and how far each vertex lies on an eyeball's body.
+
+    Inside the apertures the height is the eyeball's.
+    """
     x, y, z = np.moveaxis(points, -1, 0)
     front = np.clip((z - 0.5) / 2.5, 0, 1)
-    height = z + front * sum((bump(x, y, form) for form in FORMS.values()), np.zeros_like(x)) + front * lips(x, y)
-    lids = eye_body(np.abs(x) - anatomy.EYE_X, y, LID_THICKNESS)
-    height = np.where(front > 0.9, smooth_max(height, lids, 0.35), height)
-    return np.where(front > 0.9, smooth_max(height, nose(x, y), 0.45), height)
+    dx = np.abs(x) - anatomy.EYE_X
+    skin = z + front * sum((bump(x, y, form) for form in FORMS.values()), np.zeros_like(x)) + front * lips(x, y)
+    lids, ahead = eye_body(dx, y, lid_thickness(dx)), front > 0.9
+    drape = np.where(ahead, lead(lids, skin, 0.35), 0)
+    height = np.where(ahead, smooth_max(lids, skin, 0.35), skin)
+    ridge = nose(x, y)
+    drape = drape * (1 - np.where(ahead, lead(ridge, height, 0.45), 0))
+    height = np.where(ahead, smooth_max(ridge, height, 0.45), height)
+    return np.where(aperture, eye_body(dx, y, np.zeros_like(x)), height), np.where(aperture, 1.0, drape)

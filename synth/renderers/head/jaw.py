@@ -1,0 +1,40 @@
+"""The jaw: how the lower face swings about the jaw joints when the mouth opens, and how the lips part along their line.
+
+Computed once, in float64. Shapes: M points.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synth.renderers.head import anatomy, relief
+
+Array = NDArray[np.float64]
+
+JOINT_Y: Final = -2.0
+JOINT_Z: Final = 0.8
+OPENING: Final = 0.26  # radians at full opening
+CORNER_SHARE: Final = 0.42  # of the jaw's drop at the corners of the mouth
+FADE_Z: Final = (2.0, 6.5)  # the skin behind the first stays, in front of the second it goes with the jaw
+
+
+def _smooth(value: Array) -> Array:
+    t = np.clip(value, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def jaw_drop(points: Array, lip_u: Array, lip_side: Array) -> Array:
+    """Displacement (M, 3) at full opening; `lip_side` may be shorter than the points, the rest lies off the lips."""
+    x, y, z = points.T
+    side = np.concatenate((lip_side, np.zeros(len(points) - len(lip_side))))
+    over = y - relief.lip_line(x)
+    below = np.where(side == 0, over < 0, side < 0)
+    u = np.clip(np.abs(x) / anatomy.MOUTH_CORNER[0], 0, 1)
+    arch = np.sqrt(1 - u**2)
+    fade = 1.7 + 1.3 * np.maximum(np.abs(x) - anatomy.MOUTH_CORNER[0], 0)
+    upper = CORNER_SHARE * (1 - arch) * (1 - _smooth(over / fade))
+    lower = 1 - (1 - CORNER_SHARE - (1 - CORNER_SHARE) * arch) * (1 - _smooth(-over / fade))
+    share = np.where(below, lower, upper) * _smooth((z - FADE_Z[0]) / (FADE_Z[1] - FADE_Z[0]))
+    share = share * (1 - _smooth((-12.2 - y) / 2.5))
+    return share[:, None] * OPENING * np.stack((0 * x, -(z - JOINT_Z), 0.55 * (y - JOINT_Y)), 1)

@@ -51,7 +51,6 @@ ATTRIBUTES: Final[dict[str, Attribute]] = {
 }  # fmt: skip
 
 CM_PER_FOCAL_MM: Final = 2.0  # distance of the camera: the film shows about half a metre across
-NEAR_CM: Final = 24.0  # the scene's near end, in front of the pivot
 
 
 Triple = tuple[Tensor, Tensor, Tensor]  # x, y and z, float32 (B, N) each: contiguous, so much faster than (B, N, 3)

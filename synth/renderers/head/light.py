@@ -103,8 +103,10 @@ def set_lamps(attributes: Mapping[str, Tensor]) -> Lamps:
     )
 
 
-def lit(matter: Scene, world: Triple, normals: Triple, lamps: Lamps, shadows: Tensor) -> Tensor:
-    """Light that leaves every vertex towards the camera: linear RGB float32 (B, N, 3).
+def lit(matter: Scene, world: Triple, normals: Triple, lamps: Lamps, shadows: Tensor) -> list[Tensor]:
+    """Light that leaves every vertex towards the camera: linear red, green, blue, float32 (B, N) each.
+
+    Of glass only its share comes from inside the surface, but all of what it mirrors.
 
     `world` and `normals` are posed positions and normals; `shadows` comes from `shadow_map`.
     """
@@ -124,8 +126,8 @@ def lit(matter: Scene, world: Triple, normals: Triple, lamps: Lamps, shadows: Te
         # Light bounces on between the walls of a crease and keeps their colour: bright ones darken less.
         albedo = matter.albedo[..., channel]
         diffuse = direct * key + ambient * (1 - closed * (1 - 0.5 * albedo)) + rim * lamps.rim[:, channel, None]
-        colours.append(albedo * diffuse + highlight * key + sheen * ambient)
-    return torch.stack(colours, -1)
+        colours.append(albedo * matter.opacity * diffuse + highlight * key + sheen * ambient)
+    return colours
 
 
 def shadow_map(world: Triple, absent: Tensor, lamps: Lamps) -> Tensor:

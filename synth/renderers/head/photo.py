@@ -62,6 +62,11 @@ ATTRIBUTES: Final[dict[str, Attribute]] = {
     ),
 }  # fmt: skip
 
+METER_CENTRE, METER_RADIUS = (0.5, 0.6), (0.3, 0.36)  # the ellipse that the camera meters, in shares of the picture
+METER_LEVEL: Final = 0.2  # light from a face of middling skin in middling light
+METER_POWER: Final = 0.62  # 1 would bring every face to the same grey
+METER_GAIN: Final = 1.6
+METER_STEPS: Final = 1 << 16
 BLUR_TAPS: Final = 6  # on either side, in pixels of the picture
 GREY_WEIGHTS: Final = (0.2126, 0.7152, 0.0722)
 NOISE_TABLE: Final = 1 << 16
@@ -71,21 +76,36 @@ CAST_LOG_GREEN: Final = (-0.06, 0.08, -0.06)
 
 
 class Darkroom:
-    """Develops light into pictures. Holds only the table of noise that all pictures cut their own from."""
+    """Develops light into pictures of one size. Holds the table of noise that all pictures cut their own from."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, size: int, device: torch.device) -> None:
         row = torch.zeros(1, 3, dtype=torch.int64)
+        place = (torch.arange(size, device=device) + 0.5) / size
+        across, down = (place - METER_CENTRE[0]) / METER_RADIUS[0], (place - METER_CENTRE[1]) / METER_RADIUS[1]
+        self._window = (1 - across * across - (down * down)[:, None]).clamp(min=0)  # (H, H)
+        self._window_sum = float(self._window.double().sum())
         self._noise = random.normals(random.key_of(0, "sensor noise"), row, NOISE_TABLE)[0].to(device)
 
     def develop(self, light: Tensor, attributes: Mapping[str, Tensor], key: Tensor) -> Tensor:
-        """Metered linear light (B, H, H, 3), 1 is white paper, to pictures uint8 (B, H, H, 3); `key` (B, 2) seeds the noise."""
+        """Linear light (B, H, H, 3) to pictures uint8 (B, H, H, 3); `key` (B, 2) seeds the noise."""
         scale = light.shape[1] / TEMPLATE_SIZE_PX
+        light = light * self._metered(light)
         light = _blur(light, attributes["blur_px"] * scale)
         light = light * _gain(attributes)[:, None, None] * _vignette(light, attributes["vignette"])
         shown = _grade(_tone(light), attributes)
         shown = _few_pixels(shown, attributes["resolution"])
         grey_levels = (self._noisy(shown, attributes["noise"], key) * 255 + 0.5).floor().clamp(0, 255).to(torch.uint8)
         return _jpeg(grey_levels, attributes["jpeg_quality"])
+
+    def _metered(self, light: Tensor) -> Tensor:
+        """The factor (B, 1, 1, 1) by which the camera exposes for the face, as far as cameras do.
+
+        A full correction would make all skins equally light; the sum is one of whole numbers, the same in any order.
+        """
+        grey = (_grey(light).clamp(0, 8) * self._window * METER_STEPS).long().flatten(1).sum(1)
+        level = grey.double().clamp(min=1) * (1 / METER_STEPS) / self._window_sum
+        gain = ((level * (1 / METER_LEVEL)).log() * -METER_POWER).exp() * METER_GAIN
+        return gain.float()[:, None, None, None]
 
     def _noisy(self, shown: Tensor, grey_levels: Tensor, key: Tensor) -> Tensor:
         """Adds noise, common to the channels and of each, strongest in the middle greys."""

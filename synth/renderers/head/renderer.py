@@ -1,32 +1,33 @@
 """The built-in renderer: procedural human heads from named numbers, without weights and without data of real people.
 
-    traits and attributes -> parts place and paint their vertices -> pose -> light on every vertex -> camera
-    -> rasteriser -> background -> darkroom
+    traits and attributes -> parts place and paint their vertices -> camera -> rasteriser -> light on what shows
+    -> background -> darkroom
 
 Everything about the looks is in the parts; here they are only put together. On a CPU pictures are made one at a time, so
-a part that a picture lacks costs nothing; on a GPU many at once.
+that a part which a picture lacks costs nothing; on a GPU many at once.
 
-Shapes: B pictures, D traits, N vertices, H x H pixels.
+Shapes: B pictures, D traits, H x H pixels.
 """
 
 import importlib
-import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 import torch
 from torch import Tensor
 
-from samplers import random
 from samplers.attributes import Attribute
 from synth.renderer import Views
-from synth.renderers.head import camera, light, photo, raster, scene
-from synth.renderers.head.camera import Camera, Triple, components, place_camera
+from synth.renderers.head import camera, light, photo
+from synth.renderers.head.camera import Camera, components, place_camera
+from synth.renderers.head.drawing import Drawing, kernel_named, pixels
 from synth.renderers.head.mesh import Surface
+from synth.renderers.head.raster import CHANNEL_ONE
+from synth.renderers.head.scene import join
 from synth.renderers.head.traits import SHARED, Subject, Trait, TraitTable
 
 PARTS = "synth.renderers.head."
-OWNERS = ("face", "relief", "expression", "skin", "eyes", "mouth", "brows", "colours", "hair", "beard", "wear", "backdrop")
 
 
 def _modules() -> dict[str, Any]:
@@ -34,7 +35,7 @@ def _modules() -> dict[str, Any]:
     import pathlib
 
     for name in sorted(path.stem for path in pathlib.Path(__file__).parent.glob("*.py")):
-        if name in ("renderer", "raster_numba", "camera", "light", "photo", "__init__", "traits"):
+        if name in ("renderer", "raster_numba", "camera", "light", "photo", "__init__", "traits", "drawing", "scene"):
             continue
         try:
             found[name] = importlib.import_module(PARTS + name)
@@ -43,11 +44,7 @@ def _modules() -> dict[str, Any]:
     return found
 
 
-SAMPLES_PER_PX: Final = 2
 PICTURES_AT_ONCE_GPU: Final = 32
-HIDDEN_BELOW: Final = -0.35
-
-
 MODULES = _modules()
 _by_name = {t.name: t for m in MODULES.values() for t in getattr(m, "TRAITS", ())}
 TRAITS = tuple(Trait(name, "shared axis", fixed=True) for name in SHARED) + tuple(
@@ -59,6 +56,15 @@ for _owner in (camera, light, photo, *MODULES.values()):
 _TOLD = False
 
 
+@dataclass(frozen=True)
+class _Sitting:
+    """B people placed and painted in front of their cameras."""
+
+    subject: Subject
+    camera: Camera
+    surfaces: list[Surface]
+
+
 class HeadRenderer:
     """Renders heads; see the module."""
 
@@ -67,12 +73,14 @@ class HeadRenderer:
     attributes: ClassVar[Mapping[str, Attribute]] = ATTRIBUTES
 
     def __init__(self, size: int = 112, device: str = "cpu", kernel: str = "auto") -> None:
-        self.size = size
+        self._size = size
         self._device = torch.device(device)
-        self._modules = MODULES
+        self._kernel_name, self._kernel = kernel_named(kernel, self._device)
         self._table = TraitTable(TRAITS, self._device)
-        m = self._modules
-        self.face = m["face"].Face(self._device) if "face" in m else None
+        self._darkroom = photo.Darkroom(size, self._device)
+        self._modules = m = MODULES
+        self.face = m["face"].Face(self._device)
+
         def build(name: str, cls: str) -> Any:
             try:
                 return getattr(m[name], cls)(self.face)
@@ -82,45 +90,49 @@ class HeadRenderer:
         self.skin = build("skin", "Skin")
         parts = (build(n, c) for n, c in (("mouth", "Mouth"), ("hair", "Hair"), ("beard", "Beard"), ("wear", "Wear")))
         self.parts = [part for part in parts if part is not None]
-        self._darkroom = photo.Darkroom(self._device)
-        numba = kernel == "numba" or (kernel == "auto" and self._device.type == "cpu" and importlib.util.find_spec("numba"))
-        self._raster = importlib.import_module(PARTS + "raster_numba") if numba else raster
-
-    def subject(self, views: Views) -> Subject:
-        traits = self._table.named(views.anchor, views.vector)
-        return Subject(traits, views.attributes, views.key, _person_key(views.anchor))
 
     @torch.no_grad()
     def render(self, views: Views) -> Tensor:
-        return torch.cat([self._pictures(chunk) for chunk in self._chunks(views)])
+        """Pictures uint8 (B, H, H, 3), RGB, aligned to the template."""
+        return self._in_chunks(self._render, views)
+
+    @torch.no_grad()
+    def landmarks(self, views: Views) -> Tensor:
+        """The five points in the order of `TEMPLATE_PX`, in pixels: float32 (B, 5, 2)."""
+        return self._in_chunks(self._landmarks, views)
+
+    @torch.no_grad()
+    def normals(self, views: Views) -> Tensor:
+        """Unit normals towards the camera's right, up and to the camera: float32 (B, H, H, 3); 0 where the background shows."""
+        return self._in_chunks(self._normals, views)
+
+    def fingerprint(self) -> dict[str, str]:
+        """The rasteriser in use; both give the same integers."""
+        return {"rasteriser": self._kernel_name}
+
+    def _in_chunks(self, work: Callable[[Views], Tensor], views: Views) -> Tensor:
+        return torch.cat([work(chunk) for chunk in self._chunks(views)])
 
     def _chunks(self, views: Views) -> Iterator[Views]:
         step = 1 if self._device.type == "cpu" else PICTURES_AT_ONCE_GPU
         for start in range(0, len(views), step):
             yield views.select(slice(start, start + step)).to(self._device)
 
-    def _pictures(self, views: Views) -> Tensor:
-        subject = self.subject(views)
+    def _subject(self, views: Views) -> Subject:
+        return Subject(self._table.named(views.anchor, views.vector), views.attributes, views.key, _person_key(views.anchor))
+
+    def _landmarks(self, views: Views) -> Tensor:
+        subject = self._subject(views)
+        landmarks = self.face.place(subject).landmarks
+        camera = place_camera(subject.attributes, landmarks, self._size)
+        world = camera.pose(components(landmarks), torch.ones_like(landmarks[0, :, 0]))
+        return torch.stack(camera.project(world), -1)
+
+    def _sit(self, views: Views) -> _Sitting:
+        subject = self._subject(views)
         placed = self.face.place(subject)
-        cam = place_camera(subject.attributes, placed.landmarks, self.size)
-        lamps = light.set_lamps(subject.attributes)
-        surfaces = self._surfaces(subject, placed)
-        opaque = scene.join([s for s in surfaces if s.opacity is None])
-        glass = scene.join([s for s in surfaces if s.opacity is not None])
-        world = cam.pose(components(opaque.positions), opaque.follow)
-        shadows = light.shadow_map(world, opaque.absent, lamps)
-        rgba, keys = self._draw(opaque, world, cam, lamps, shadows, None)
-        if glass is not None:
-            world = cam.pose(components(glass.positions), glass.follow)
-            over, _ = self._draw(glass, world, cam, lamps, shadows, keys)
-            rgba = over + rgba * (1 - over[..., 3:])
-        rgba = _average(rgba, SAMPLES_PER_PX)
-        if "backdrop" in self._modules and hasattr(self._modules["backdrop"], "backdrop"):
-            back = self._modules["backdrop"].backdrop(subject, self.size)
-        else:
-            back = rgba.new_full((), 0.25)
-        lightness = rgba[..., :3] + back * (1 - rgba[..., 3:])
-        return self._darkroom.develop(lightness, subject.attributes, subject.key)
+        camera = place_camera(subject.attributes, placed.landmarks, self._size)
+        return _Sitting(subject, camera, self._surfaces(subject, placed))
 
     def _surfaces(self, subject: Subject, placed: Any) -> list[Surface]:
         if self.skin is not None:
@@ -143,53 +155,58 @@ class HeadRenderer:
                     _TOLD = True
         return [s for s in surfaces if s.present is None or bool(s.present.any())]
 
-    def _draw(
-        self, what: scene.Scene, world: Triple, cam: Camera, lamps: light.Lamps, shadows: Tensor, behind: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        x, y = cam.project(world)
-        screen = raster.Screen(
-            raster.snap(x, SAMPLES_PER_PX), raster.snap(y, SAMPLES_PER_PX),
-            raster.snap_depth(camera.NEAR_CM - world[2]), what.absent, what.faces,
-        )
-        keys = self._raster.visible(screen, self.size * SAMPLES_PER_PX)
-        if behind is not None:
-            keys = torch.where(keys >> raster.TRIANGLE_BITS < behind >> raster.TRIANGLE_BITS, keys, raster.EMPTY)
-        seen = self._raster.seen(screen, keys)
-        matter = what.select(seen)
-        normals = cam.turn(components(matter.normals), matter.follow)
-        at = (world[0][:, seen], world[1][:, seen], world[2][:, seen])
-        colours = light.lit(matter, at, normals, lamps, shadows) * matter.opacity[..., None]
-        channels = torch.empty(*what.gloss.shape, 4, dtype=torch.int32, device=seen.device)
-        channels[:, seen] = raster.snap_channels(torch.cat((colours, matter.opacity[..., None]), -1))
-        return self._raster.resolve(screen, keys, channels) * (1 / raster.CHANNEL_ONE), keys
+    def _render(self, views: Views) -> Tensor:
+        sitting = self._sit(views)
+        subject = sitting.subject
+        seen = self._photograph(sitting)
+        back = self._modules["backdrop"].backdrop(subject, self._size)
+        seen_light = seen[..., :3] + back * (1 - seen[..., 3:])
+        return self._darkroom.develop(seen_light, subject.attributes, subject.key)
 
-    @torch.no_grad()
-    def landmarks(self, views: Views) -> Tensor:
-        """(B, 5, 2) px"""
-        found = []
-        for chunk in self._chunks(views):
-            subject = self.subject(chunk)
-            placed = self.face.place(subject)
-            cam = place_camera(subject.attributes, placed.landmarks, self.size)
-            world = cam.pose(components(placed.landmarks), torch.ones_like(placed.landmarks[0, :, 0]))
-            found.append(torch.stack(cam.project(world), -1))
-        return torch.cat(found)
+    def _photograph(self, sitting: _Sitting) -> Tensor:
+        """Light from the sitter and its coverage: linear premultiplied RGBA float32 (B, H, H, 4)."""
+        lamps = light.set_lamps(sitting.subject.attributes)
+        solid = Drawing(self._kernel, join(_solid(sitting.surfaces)), sitting.camera, self._size)
+        shadows = light.shadow_map(solid.world, solid.scene.absent, lamps)
+        samples = _lit(solid, lamps, shadows)
+        panes = [surface for surface in sitting.surfaces if surface.opacity is not None]
+        if panes:
+            glass = Drawing(self._kernel, join(panes), sitting.camera, self._size, nearer_than=solid.keys)
+            samples = _over(_lit(glass, lamps, shadows), samples)
+        return pixels(samples)
+
+    def _normals(self, views: Views) -> Tensor:
+        sitting = self._sit(views)
+        drawing = Drawing(self._kernel, join(_solid(sitting.surfaces)), sitting.camera, self._size)
+        _, _, normals = drawing.matter()
+        # Channels are whole numbers from 0 up: shift the components there and back.
+        mean = pixels(drawing.samples([*(component + 1 for component in normals), torch.ones_like(normals[0])]))
+        x, y, z = (mean[..., i] - mean[..., 3] for i in range(3))
+        length = (x * x + y * y + z * z).sqrt()
+        return torch.stack((x, y, z), -1) / length.clamp(min=1e-3)[..., None]
 
 
-def _average(samples: Tensor, n: int) -> Tensor:
-    total = None
-    for row in range(n):
-        for column in range(n):
-            part = samples[:, row::n, column::n]
-            total = part if total is None else total + part
-    return total * (1 / (n * n))
+def _solid(surfaces: list[Surface]) -> list[Surface]:
+    return [surface for surface in surfaces if surface.opacity is None]
+
+
+def _lit(drawing: Drawing, lamps: light.Lamps, shadows: Tensor) -> Tensor:
+    """Light and coverage at every sample: int32 (B, S, S, 4)."""
+    matter, place, normals = drawing.matter()
+    return drawing.samples([*light.lit(matter, place, normals, lamps, shadows), matter.opacity])
+
+
+def _over(front: Tensor, back: Tensor) -> Tensor:
+    """Premultiplied samples of glass over those behind it: float32, in the same steps."""
+    return front + back * (1 - front[..., 3:] * (1 / CHANNEL_ONE))
 
 
 def _person_key(anchor: Tensor) -> Tensor:
-    """A key made from the person's vector alone: int64 (B, 2)."""
+    """A key made from the person's vector alone: int64 (B, 2), two 32-bit words."""
     bits = anchor.contiguous().view(torch.int32).long()
     place = torch.arange(1, anchor.shape[1] + 1, device=anchor.device)
-    # Sums of whole numbers that wrap around: the same in any order. Two of them, each stirred once more.
-    mixed = torch.stack([(bits * (place * odd)).sum(1) for odd in (0x9E3779B97F4A7C15 - (1 << 64), 0x2545F4914F6CDD1D)], -1)
+    # Sums of whole numbers that wrap around are the same in any order. Two of them, each stirred once more.
+    sums = [(bits * (place * odd)).sum(1) for odd in (-0x61C8864680B583EB, 0x2545F4914F6CDD1D)]
+    mixed = torch.stack(sums, -1)
     mixed = (mixed ^ (mixed >> 29)) * 0x369DEA0F31A53F85
     return (mixed >> 24) & 0xFFFFFFFF

@@ -32,17 +32,15 @@ class Scene:
 
     def select(self, vertices: Tensor) -> "Scene":
         """The same for some of the vertices (M,); the triangles are left behind."""
-        kept = {name: values[:, vertices] for name, values in vars(self).items() if name in _PER_VERTEX_OF_PICTURE}
-        return replace(self, **kept, softness=self.softness[vertices], follow=self.follow[vertices])
+        of_picture = {name: getattr(self, name).index_select(1, vertices) for name in _OF_PICTURE}
+        return replace(self, **of_picture, softness=self.softness[vertices], follow=self.follow[vertices])
 
 
-_PER_VERTEX_OF_PICTURE = ("positions", "normals", "albedo", "gloss", "sharpness", "occlusion", "opacity", "absent")
+_OF_PICTURE = ("positions", "normals", "albedo", "gloss", "sharpness", "occlusion", "opacity", "absent")
 
 
-def join(surfaces: Sequence[Surface]) -> Scene | None:
-    """All parts as one; None when there are none. Parts that no picture shows should not be passed."""
-    if not surfaces:
-        return None
+def join(surfaces: Sequence[Surface]) -> Scene:
+    """All parts as one, at least one. Parts that no picture shows should not be passed: they would cost time."""
     counts = [surface.positions.shape[1] for surface in surfaces]
     starts = [sum(counts[:i]) for i in range(len(counts))]
     like = surfaces[0].gloss

@@ -1,0 +1,89 @@
+"""A scene as one camera sees it: what shows at every sample, and how values on its vertices become pixels.
+
+Visibility comes first, so that only vertices that show need light. This module does not know what the values are.
+
+Shapes: B pictures, N vertices, M of them seen, H x H pixels of n x n samples each.
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import torch
+from torch import Tensor
+
+from samplers.errors import MissingPackage
+from synth.renderers.head import raster
+from synth.renderers.head.camera import Camera, Triple, components
+from synth.renderers.head.scene import Scene
+
+SAMPLES_PER_PX: Final = 2  # along each direction
+NEAR_CM: Final = 24.0  # the scene's near end, in front of the pivot
+
+
+class Kernel(Protocol):
+    """The three functions of `raster`, in any form that gives the same integers."""
+
+    def visible(self, screen: raster.Screen, samples: int) -> Tensor: ...
+    def seen(self, screen: raster.Screen, keys: Tensor) -> Tensor: ...
+    def resolve(self, screen: raster.Screen, keys: Tensor, channels: Tensor) -> Tensor: ...
+
+
+def kernel_named(name: str, device: torch.device) -> tuple[str, Kernel]:
+    """The rasteriser "torch" or "numba"; "auto" takes numba on a CPU where it is installed. Returns its name too.
+
+    Raises MissingPackage when numba is asked for and absent.
+    """
+    installed = importlib.util.find_spec("numba") is not None
+    if name == "numba" and not installed:
+        raise MissingPackage("the numba rasteriser needs numba: pip install numba, or choose kernel: torch")
+    if name == "torch" or device.type != "cpu" or not installed:
+        return "torch", raster
+    return "numba", importlib.import_module("synth.renderers.head.raster_numba")
+
+
+class Drawing:
+    """What shows of a scene, for B pictures."""
+
+    def __init__(self, kernel: Kernel, scene: Scene, camera: Camera, size: int, nearer_than: Tensor | None = None) -> None:
+        """`nearer_than`: keys of a drawing that hides whatever lies behind it."""
+        self._kernel = kernel
+        self.scene = scene
+        self.world = camera.pose(components(scene.positions), scene.follow)
+        x, y = (raster.snap(px, SAMPLES_PER_PX) for px in camera.project(self.world))
+        self._screen = raster.Screen(x, y, raster.snap_depth(NEAR_CM - self.world[2]), scene.absent, scene.faces)
+        self.keys = kernel.visible(self._screen, size * SAMPLES_PER_PX)
+        if nearer_than is not None:
+            nearer = self.keys >> raster.TRIANGLE_BITS < nearer_than >> raster.TRIANGLE_BITS
+            self.keys = self.keys.masked_fill(~nearer, raster.EMPTY)
+        self.seen = kernel.seen(self._screen, self.keys)  # int64 (M,), vertices that show in any of the pictures
+        self._camera = camera
+
+    def matter(self) -> tuple[Scene, Triple, Triple]:
+        """The vertices that show: what they are made of, where they are in the world, and their normals there."""
+        matter = self.scene.select(self.seen)
+        x, y, z = self.world
+        place = (x.index_select(1, self.seen), y.index_select(1, self.seen), z.index_select(1, self.seen))
+        return matter, place, self._camera.turn(components(matter.normals), matter.follow)
+
+    def samples(self, channels: Sequence[Tensor]) -> Tensor:
+        """Values of the seen vertices, C times float32 (B, M) in [0, 16), at every sample: int32 (B, S, S, C), 1 is `CHANNEL_ONE`."""
+        pictures, vertices = self.scene.gloss.shape
+        together = channels[0].new_empty(pictures, len(self.seen), len(channels))
+        for i, channel in enumerate(channels):
+            together[..., i] = channel
+        whole = torch.zeros(pictures, vertices, len(channels), dtype=torch.int32, device=together.device)
+        whole.index_copy_(1, self.seen, raster.snap_channels(together))
+        return self._kernel.resolve(self._screen, self.keys, whole)
+
+
+def pixels(samples: Tensor) -> Tensor:
+    """Mean of the samples of every pixel: float32 (B, H, H, C) from int32 or float32 (B, S, S, C), both in steps of `CHANNEL_ONE`."""
+    step, total = SAMPLES_PER_PX, None
+    for row in range(step):
+        for column in range(step):
+            part = samples[:, row::step, column::step]
+            total = part if total is None else total + part
+    assert total is not None
+    return total * (1 / (raster.CHANNEL_ONE * step * step))

@@ -1,0 +1,1 @@
+"""WHERE work runs: workers, retries. The only package that imports Ray."""

@@ -1,0 +1,1 @@
+"""WHAT is built: recipes, plans, the build, and the command line."""

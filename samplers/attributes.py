@@ -7,7 +7,7 @@ does not know any renderer, and not what an attribute looks like.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
@@ -78,7 +78,7 @@ class Normal(_Law):
         """The value below which a share u (B,) of the law lies."""
         below, above = (0.5 * math.erfc((self.mean - x) / (self.std * math.sqrt(2))) for x in (self.low, self.high))
         value = self.mean + self.std * torch.special.ndtri(below + u * (above - below))
-        return value.clamp(self.low, self.high)
+        return torch.clamp(value, self.low, self.high)
 
 
 class Choice(_Law):
@@ -113,15 +113,17 @@ class Sometimes(_Law):
         return torch.where(u < self.chance, drawn, torch.full_like(u, self.otherwise))
 
 
-Distribution = Annotated[Constant | Uniform | Normal | Choice | Sometimes, Field(discriminator="kind")]
+Law = Constant | Uniform | Normal | Choice | Sometimes
+Distribution = Annotated[Law, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True)
 class Attribute:
     """One named way in which pictures differ.
 
-    A number has a `unit` and lies in [low, high]; a choice has `choices` instead. `default` is the neutral value, the one
-    in a passport photograph; `distribution` is drawn from where the recipe says nothing (None: always the default).
+    A number has a `unit` and lies in [low, high]; a choice has `choices` instead. `default` is the neutral value, the
+    one in a passport photograph; `distribution` is drawn from where the recipe says nothing (None: always the
+    default).
     """
 
     about: str
@@ -130,17 +132,17 @@ class Attribute:
     low: float = 0.0
     high: float = 0.0
     choices: tuple[str, ...] = ()
-    distribution: Constant | Uniform | Normal | Choice | Sometimes | None = field(default=None)
+    distribution: Law | None = None
 
-    def law(self) -> Constant | Uniform | Normal | Choice | Sometimes:
+    def law(self) -> Law:
         """The distribution drawn from when a recipe says nothing."""
         return self.distribution or Constant(value=self.default)
 
 
-Laws = Mapping[str, Constant | Uniform | Normal | Choice | Sometimes]
+Laws = Mapping[str, Law]
 
 
-def complete_laws(declared: Mapping[str, Attribute], chosen: Laws) -> dict[str, Constant | Uniform | Normal | Choice | Sometimes]:
+def complete_laws(declared: Mapping[str, Attribute], chosen: Laws) -> dict[str, Law]:
     """A law for every declared attribute: the chosen one, checked against the declaration, or the renderer's own.
 
     Raises RecipeError for an attribute that the renderer does not declare, a law of the wrong kind, or values outside
@@ -153,7 +155,7 @@ def complete_laws(declared: Mapping[str, Attribute], chosen: Laws) -> dict[str, 
     return {name: chosen.get(name, attribute.law()) for name, attribute in declared.items()}
 
 
-def _check_law(name: str, attribute: Attribute, law: Constant | Uniform | Normal | Choice | Sometimes) -> None:
+def _check_law(name: str, attribute: Attribute, law: Law) -> None:
     if attribute.choices:
         named = law.weights if isinstance(law, Choice) else {law.value: 1.0} if isinstance(law, Constant) else None
         if named is None:
@@ -175,8 +177,8 @@ def _check_law(name: str, attribute: Attribute, law: Constant | Uniform | Normal
 def draw_attributes(seed: int, declared: Mapping[str, Attribute], laws: Laws, index: Tensor) -> dict[str, Tensor]:
     """One value per attribute and picture.
 
-    `index` is int64 (B, 3): identity, view, attempt. Numbers come as float32 (B,), choices as int64 (B,), the position in
-    `Attribute.choices`. `laws` must hold every declared name (`complete_laws`).
+    `index` is int64 (B, 3): identity, view, attempt. Numbers come as float32 (B,), choices as int64 (B,), the
+    position in `Attribute.choices`. `laws` must hold every declared name (`complete_laws`).
     """
     drawn = {}
     for name, attribute in declared.items():
@@ -185,7 +187,7 @@ def draw_attributes(seed: int, declared: Mapping[str, Attribute], laws: Laws, in
     return drawn
 
 
-def _draw(attribute: Attribute, law: Constant | Uniform | Normal | Choice | Sometimes, u: Tensor) -> Tensor:
+def _draw(attribute: Attribute, law: Law, u: Tensor) -> Tensor:
     if isinstance(law, Choice):
         weights = torch.tensor([law.weights.get(choice, 0.0) for choice in attribute.choices], dtype=torch.float64)
         edges = weights.cumsum(0) / weights.sum()

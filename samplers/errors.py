@@ -3,12 +3,12 @@
     HypersynthError             a message for a person, in one line, saying what to change
       RecipeError               a recipe, an override or a plan that cannot be read or does not make sense
         SaturationError         more identities asked for than the separation allows
-      PlanMismatch              the output already belongs to another plan
+      PlanMismatchError         the output already belongs to another plan
       StorageError              a folder or bucket refused, or a disk is full
       DatasetError              something stored is missing, damaged or unfinished
       RenderError               a renderer or an encoder broke its contract (NaN, wrong shape)
       BuildError                the build ended with shards that could not be made
-      MissingPackage            an optional package is needed; the message holds the install line
+      MissingPackageError       an optional package is needed; the message holds the install line
 
 A user's mistake is one of these and is shown without a traceback; anything else that escapes is a bug. This module does
 not know who catches them: that is the command line (`jobs/cli.py`), and for shards the shard boundary.
@@ -27,7 +27,7 @@ class SaturationError(RecipeError):
     """More identities were asked for than fit under the separation limit."""
 
 
-class PlanMismatch(HypersynthError):
+class PlanMismatchError(HypersynthError):
     """The output folder or bucket already holds another plan."""
 
 
@@ -47,5 +47,5 @@ class BuildError(HypersynthError):
     """The build ended with shards that could not be made."""
 
 
-class MissingPackage(HypersynthError):
+class MissingPackageError(HypersynthError):
     """An optional package is needed; the message holds the install line."""

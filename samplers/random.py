@@ -50,8 +50,8 @@ def philox(counter: Tensor, key: Tensor | Key) -> Tensor:
 def words(key: Tensor | Key, index: Tensor, n: int) -> Tensor:
     """n random 32-bit words for each index row.
 
-    `index` is int64 (B, 3), each entry in [0, 2^32): usually (identity, view, attempt). Returns int64 (B, n). Asking for
-    more numbers never changes the first ones.
+    `index` is int64 (B, 3), each entry in [0, 2^32): usually (identity, view, attempt). Returns int64 (B, n). Asking
+    for more numbers never changes the first ones.
     """
     blocks = -(-n // 4)
     block = torch.arange(blocks, device=index.device)
@@ -69,7 +69,7 @@ def uniforms(key: Tensor | Key, index: Tensor, n: int) -> Tensor:
 def normals(key: Tensor | Key, index: Tensor, n: int) -> Tensor:
     """n standard normal numbers for each index row (B, 3), by Box and Muller in float64: float32 (B, n)."""
     pairs = -(-n // 2)
-    radius, angle = uniforms(key, index, 2 * pairs).unflatten(1, (pairs, 2)).unbind(-1)
+    radius, angle = uniforms(key, index, 2 * pairs).view(len(index), pairs, 2).unbind(-1)
     radius, angle = (-2 * radius.log()).sqrt(), angle * (2 * math.pi)
     return torch.stack((radius * angle.cos(), radius * angle.sin()), -1).flatten(1)[:, :n].float()
 

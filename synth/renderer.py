@@ -6,14 +6,15 @@ the contract and the names of the implementations; it does not import any of the
 Shapes: B pictures, D dimensions of the identity vector, H x W pixels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from samplers.attributes import Attribute
+from samplers.errors import RecipeError
 
 TEMPLATE_SIZE_PX = 112
 #: Five points of the ArcFace alignment template in a 112 x 112 picture (x, y in pixels): the eye on the picture's left,
@@ -62,10 +63,13 @@ class Views:
 
 
 class Renderer(Protocol):
-    """What the engine asks of a renderer. `dimension` and `attributes` may be read before any weights are loaded."""
+    """What the engine asks of a renderer. `dimension` and `attributes` can be read from the class."""
 
-    dimension: int
-    attributes: Mapping[str, Attribute]
+    dimension: ClassVar[int]
+    attributes: ClassVar[Mapping[str, Attribute]]
+
+    def __init__(self, size: int, device: str = "cpu") -> None:
+        """Load everything; `size` is the side of the pictures in pixels."""
 
     def render(self, views: Views) -> Tensor:
         """Pictures: uint8 (B, H, W, 3), RGB, aligned to the ArcFace template scaled to H = W.
@@ -74,6 +78,40 @@ class Renderer(Protocol):
         """
         ...
 
-    def describe(self, vectors: Tensor) -> dict[str, Tensor | list[str]]:
+    def landmarks(self, views: Views) -> Tensor | None:
+        """Five points in pixels, in the order of `TEMPLATE_PX`: float32 (B, 5, 2); None where they are not known."""
+        ...
+
+    @staticmethod
+    def describe(vectors: Tensor) -> dict[str, Tensor | list[str]]:
         """What identity vectors (I, D) say of the people: named columns of length I, numbers or words."""
         ...
+
+    def fingerprint(self) -> dict[str, str]:
+        """What, besides library versions and device, may change the last bits: kernels chosen, weights loaded."""
+        ...
+
+
+def _head() -> type[Renderer]:
+    from synth.renderers.head import HeadRenderer
+
+    return HeadRenderer
+
+
+def _barcode() -> type[Renderer]:
+    from synth.renderers.barcode import BarcodeRenderer
+
+    return BarcodeRenderer
+
+
+RENDERERS: dict[str, Callable[[], type[Renderer]]] = {"barcode": _barcode, "head": _head}
+
+
+def renderer_class(kind: str) -> type[Renderer]:
+    """The renderer of that kind, imported but not built: its `dimension` and `attributes` can be read.
+
+    Raises RecipeError for an unknown kind.
+    """
+    if kind not in RENDERERS:
+        raise RecipeError(f"unknown renderer {kind!r}; there are: {', '.join(RENDERERS)}")
+    return RENDERERS[kind]()

@@ -1,0 +1,1 @@
+"""The encoders behind the contract in `synth.encoder`."""

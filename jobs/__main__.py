@@ -1,0 +1,5 @@
+"""`python -m jobs` is `hypersynth`."""
+
+from jobs.cli import main
+
+main()

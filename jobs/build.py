@@ -1,0 +1,112 @@
+"""The build: plan -> identities -> shards -> dataset. Read this first.
+
+Every step looks at what is stored and does the rest, so a build that was stopped anywhere goes on where it was. This
+module does not know who makes the shards (`cluster.run`) nor how (`synth.shard`).
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from cluster.run import Crew, Watch, run_shards
+from jobs.plan import Plan, claim, make_plan, refuse_foreign
+from jobs.recipe import Recipe, resolve_recipe
+from samplers.errors import BuildError, StorageError
+from samplers.identities import draw_identities
+from synth import dataset
+from synth.anchors import anchors_written, write_anchors
+from synth.card import Words
+from synth.commit import commit_name, committed_shards
+from synth.renderer import renderer_class
+from synth.seal import seal_dataset
+from synth.storage import Storage, open_storage
+from synth.workshop import ShardFailure
+
+
+class BuildWatch(Watch, Protocol):
+    """Is told how a build goes."""
+
+    def planned(self, plan: Plan, done: int) -> None:
+        """The plan is fixed, and so many of its shards are already done."""
+        ...
+
+    def step(self, message: str) -> None:
+        """Another step begins."""
+        ...
+
+
+@dataclass(frozen=True)
+class Built:
+    """The end of a build that succeeded."""
+
+    dataset: dataset.Dataset
+    made: int  # shards made now; the others lay there
+
+
+def build(recipe: Recipe, url: str, crew: Crew, watch: BuildWatch) -> Built:
+    """Build the dataset of a recipe at a URL, or what is missing of it.
+
+    Raises PlanMismatchError where another plan lies there, SaturationError where the identities do not fit, BuildError where
+    shards could not be made (all others are done and stay), StorageError where writing fails.
+    """
+    plan = make_plan(resolve_recipe(recipe))
+    storage = open_storage(url)
+    refuse_foreign(storage, plan)
+    if storage.exists(dataset.NAME):
+        watch.planned(plan, plan.shards)
+        return Built(dataset.read_manifest(storage), 0)
+    _lay_foundations(plan, storage, watch)
+    made = _make_shards(plan, storage, url, crew, watch)
+    return Built(_seal(plan, storage, watch), made)
+
+
+def _lay_foundations(plan: Plan, storage: Storage, watch: BuildWatch) -> None:
+    """Plan, recipe and identities. The plan is claimed only once the identities are known to fit."""
+    if anchors_written(storage):
+        claim(storage, plan)
+        return
+    settings, kind = plan.recipe.identities, renderer_class(plan.recipe.renderer.kind)
+    watch.step(f"finding {settings.count} identities with cosines of at most {settings.separation.max_cosine:g}")
+    identities = draw_identities(
+        settings.prior, plan.recipe.seed, settings.count, kind.dimension, settings.separation.max_cosine
+    )
+    claim(storage, plan)
+    write_anchors(storage, identities, kind.describe(identities.vectors))
+
+
+def _make_shards(plan: Plan, storage: Storage, url: str, crew: Crew, watch: BuildWatch) -> int:
+    """Make the shards that have no commit; returns how many were made."""
+    done = set(committed_shards(storage))
+    missing = [shard for shard in range(plan.shards) if shard not in done]
+    watch.planned(plan, len(done))
+    backlog = run_shards(plan.workshop(url), missing, crew, watch)
+    if backlog.stopped_by is not None:
+        raise _stopped(backlog.stopped_by)
+    if backlog.parked:
+        names = ", ".join(f"{shard:06d}" for shard in sorted(backlog.parked))
+        first = next(iter(backlog.parked.values()))
+        raise BuildError(
+            f"{len(backlog.parked)} of {plan.shards} shards could not be made ({names}); the first: {first.message}; "
+            "the others are done: build again to retry these"
+        )
+    return backlog.done
+
+
+def _stopped(failure: ShardFailure) -> BuildError | StorageError:
+    error = StorageError if failure.kind == "storage" else BuildError
+    return error(f"the build was stopped at shard {failure.shard:06d}: {failure.message}; what was done stays")
+
+
+def _seal(plan: Plan, storage: Storage, watch: BuildWatch) -> dataset.Dataset:
+    """Hold every commit against the stored bytes and write the manifest; damaged shards lose their commit."""
+    watch.step("holding every shard against its commit")
+    commits, damaged = dataset.sound_commits(storage, plan.shards, plan.hash)
+    for shard in damaged:
+        storage.delete(commit_name(shard))
+    if damaged:
+        names = ", ".join(f"{shard:06d}" for shard in damaged)
+        raise BuildError(f"shards {names} were damaged after they were made; build again to make just these")
+    recipe = plan.recipe
+    profile = dataset.Profile(
+        recipe.name, plan.hash, recipe.identities.count, recipe.variations.views, recipe.renderer.size
+    )
+    return seal_dataset(storage, profile, Words(recipe.license, recipe.date, recipe.renderer.kind), commits)

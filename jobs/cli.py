@@ -1,0 +1,242 @@
+"""The command line: `hypersynth`. Reads what was typed, calls the verbs of `jobs`, prints what they say.
+
+A user's mistake becomes one line on standard error and exit code 1; wrong usage 2; Ctrl-C 130. This module decides
+nothing.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from samplers.errors import HypersynthError, RecipeError
+
+app = typer.Typer(
+    help="Build synthetic face-recognition datasets: recipe, plan, identities, shards, dataset.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console(highlight=False, soft_wrap=True)
+
+RecipeArgument = Annotated[str, typer.Argument(help="a shipped recipe's name, or a YAML file")]
+UrlArgument = Annotated[str, typer.Argument(metavar="URL", help="the dataset's folder")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="replace a value of the recipe")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=0, help="worker processes; 0: this process, without Ray  [default: one for each core]")
+]
+
+
+def _recipe(name: str, overrides: list[str] | None) -> Any:
+    from jobs.recipe import load_recipe
+    from jobs.source import parse_override
+
+    return load_recipe(name, dict(map(parse_override, overrides or ())))
+
+
+def _default_workers(threads: int) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // threads)
+
+
+@app.command()
+def build(
+    recipe: RecipeArgument,
+    out_url: Annotated[str, typer.Option("--out", metavar="URL", help="folder of the dataset")],
+    workers: WorkersOption = None,
+    address: Annotated[str | None, typer.Option(help="a Ray cluster's address; default: Ray on this machine")] = None,
+    overrides: SetOption = None,
+) -> None:
+    """Build a dataset, or what is missing of it: stop it whenever you like and run it again."""
+    from cluster.run import Crew
+    from jobs.build import build as run_build
+    from jobs.progress import ProgressWatch
+
+    chosen = _recipe(recipe, overrides)
+    crew = Crew(
+        workers=_default_workers(chosen.backend.threads) if workers is None else workers,
+        address=address,
+        gpus_per_worker=chosen.resources.gpus_per_worker,
+        memory_gb=chosen.resources.memory_gb,
+    )
+    with ProgressWatch(out) as watch:
+        built = run_build(chosen, out_url, crew, watch)
+    if not built.made:
+        out.print("nothing was left to do")
+    done = f"{built.dataset.kept} pictures of {built.dataset.classes} people"
+    speed = f" ({watch.summary()})" if built.made else ""
+    out.print(f"[green]done[/]: {done} in {len(built.dataset.shards)} shards{speed}")
+    from synth.card import CARD_NAME, SHEET_NAME
+
+    out.print(f"  look at   {out_url}/{SHEET_NAME}")
+    out.print(f"  read      {out_url}/{CARD_NAME}")
+    out.print(f"  train on  {out_url}/shards/*.tar, or synth.reader.open_dataset({out_url!r})")
+    out.print(f"  check     hypersynth verify {out_url}")
+
+
+@app.command()
+def plan(recipe: RecipeArgument, workers: WorkersOption = None, overrides: SetOption = None) -> None:
+    """Say what would be built and about how long it takes here; writes nothing."""
+    from jobs.estimate import estimate
+    from jobs.plan import make_plan
+    from jobs.recipe import resolve_recipe
+
+    chosen = resolve_recipe(_recipe(recipe, overrides))
+    planned = make_plan(chosen)
+    measured = estimate(planned)
+    crew = _default_workers(chosen.backend.threads) if workers is None else workers
+    pictures = len(planned.pictures)
+    table = Table(box=None, show_header=False)
+    for name, value in (
+        ("plan", planned.hash),
+        (
+            "identities",
+            f"{planned.pictures.identities}, no two with a cosine above {chosen.identities.separation.max_cosine:g}",
+        ),
+        (
+            "pictures",
+            f"{pictures}, {planned.pictures.views} of each, {chosen.renderer.size} px, {chosen.renderer.kind}",
+        ),
+        ("shards", f"{planned.shards} of at most {chosen.output.shard_size} pictures"),
+        ("bytes", f"about {_size(pictures * measured.bytes_per_picture)}"),
+        ("time", f"about {_duration(measured.seconds(pictures, crew))} on {max(crew, 1)} workers like this machine's"),
+        (
+            "measured",
+            f"{measured.pictures_per_s:.1f} pictures/s for one worker here, from {measured.trial_pictures} pictures",
+        ),
+    ):
+        table.add_row(name, value)
+    out.print(table)
+
+
+@app.command()
+def preview(
+    recipe: RecipeArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="PNG", help="where the picture goes")],
+    people: Annotated[int, typer.Option(min=1, max=200, help="rows")] = 8,
+    views: Annotated[int, typer.Option(min=1, max=200, help="columns")] = 10,
+    sweep: Annotated[str | None, typer.Option(metavar="ATTRIBUTE", help="vary only this, from low to high")] = None,
+    overrides: SetOption = None,
+) -> None:
+    """Draw a recipe's first people on a contact sheet, in seconds."""
+    from jobs.preview import preview as draw
+    from synth.storage import open_storage
+
+    sheet = draw(_recipe(recipe, overrides), people, views, sweep)
+    open_storage(str(output.parent)).replace(output.name, sheet)
+    out.print(f"people in rows, {sweep or 'views'} in columns: {output}")
+
+
+@app.command()
+def status(url: UrlArgument) -> None:
+    """Say how far a build is; only reads."""
+    from jobs.status import read_status
+    from synth.storage import open_storage
+
+    found = read_status(open_storage(url))
+    state = "finished" if found.sealed else "not finished"
+    out.print(f"{url}: {state}, {found.done} of {found.shards} shards done, plan {found.plan_hash[:12]}")
+    out.print(
+        f"pictures: {found.kept} kept, {sum(found.rejected.values())} rejected, {found.redrawn} redraws, "
+        f"{found.pictures} planned"
+    )
+    for reason, count in sorted(found.rejected.items()):
+        out.print(f"  rejected by {reason}: {count}")
+    if found.missing:
+        listed = ", ".join(f"{shard:06d}" for shard in found.missing[:10])
+        out.print(f"missing: {listed}{' ...' if len(found.missing) > 10 else ''}")
+
+
+@app.command()
+def verify(
+    url: UrlArgument,
+    drop_damaged: Annotated[
+        bool, typer.Option("--drop-damaged", help="drop what is damaged, for build to make again")
+    ] = False,
+) -> None:
+    """Read a dataset again and hold everything against everything; exit code 1 names what is wrong."""
+    from jobs.verify import drop_damaged as drop
+    from jobs.verify import verify as check
+    from synth.storage import open_storage
+
+    storage = open_storage(url)
+    verdict = check(storage)
+    if verdict.sound:
+        out.print(f"[green]sound[/]: {verdict.pictures} pictures; hashes, counts, labels and certificate hold")
+        return
+    for fault in verdict.faults:
+        out.print(f"[red]{fault}")
+    if drop_damaged:
+        dropped = drop(storage, verdict)
+        out.print(f"dropped {len(dropped)} shards; hypersynth build makes them again")
+    raise typer.Exit(1)
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="show this one")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="print the JSON Schema of recipes, for editors")] = False,
+) -> None:
+    """List the shipped recipes, or show one."""
+    from jobs.recipe import Recipe, load_recipe
+    from jobs.source import shipped_recipes
+
+    shipped = shipped_recipes()
+    if schema:
+        sys.stdout.write(json.dumps(Recipe.model_json_schema(), indent=1) + "\n")
+    elif name is None:
+        table = Table(box=None, header_style="dim")
+        for column in ("recipe", "identities", "views", "renderer", "about"):
+            table.add_column(column)
+        for each, text in shipped.items():
+            loaded = load_recipe(each)
+            about = text.splitlines()[0].lstrip("# ") if text.startswith("#") else ""
+            table.add_row(each, str(loaded.identities.count), str(loaded.variations.views), loaded.renderer.kind, about)
+        out.print(table)
+    elif name in shipped:
+        sys.stdout.write(shipped[name])
+    else:
+        raise RecipeError(f"no shipped recipe {name!r}; there are: {', '.join(shipped)}")
+
+
+def _size(size_bytes: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.3g} TB"
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def guarded(run: Callable[[], Any]) -> int:
+    """Run the command line; a user's mistake becomes one line. Returns the exit code."""
+    try:
+        run()
+    except HypersynthError as mistake:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"[red]hypersynth:[/] {' '.join(str(mistake).split())}"
+        )
+        return 1
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped; nothing is half-written, run the same command to go on")
+        return 130
+    return 0
+
+
+def main() -> None:
+    """The entry point of the `hypersynth` command."""
+    sys.exit(guarded(lambda: app(standalone_mode=True)))

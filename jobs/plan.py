@@ -1,0 +1,136 @@
+"""The plan: all that a recipe decides, in a few kilobytes, whatever the size of the dataset.
+
+`make_plan` is pure: the same resolved recipe gives the same plan and the same hash, on any machine. The hash covers
+everything that can change a byte of the dataset. This module does not know where the work runs.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from jobs.recipe import Recipe, parse_stored
+from samplers.errors import DatasetError, PlanMismatchError
+from samplers.pictures import Pictures, shard_range
+from synth.shard import ShardSpec
+from synth.storage import Storage
+from synth.views import Variety
+from synth.workshop import WorkshopSpec
+
+NAME = "plan.json"
+RECIPE_NAME = "recipe.yaml"
+FORMAT = 1  # of everything on disk; another number makes another plan
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is going to be built."""
+
+    recipe: Recipe  # resolved
+    pictures: Pictures
+    shards: int
+    hash: str
+
+    def shard_places(self, shard: int) -> tuple[int, int]:
+        """First and last + 1 place of a shard."""
+        return shard_range(len(self.pictures), self.shards, shard)
+
+    def workshop(self, url: str) -> WorkshopSpec:
+        """What a worker needs to make any of the shards into the storage at a URL."""
+        recipe = self.recipe
+        shard = ShardSpec(
+            plan_hash=self.hash,
+            pictures=self.pictures,
+            shards=self.shards,
+            variety=variety(recipe),
+            checks=recipe.checks.list,
+            attempts=recipe.checks.attempts if recipe.checks.list else 1,
+            exhausted=recipe.checks.exhausted,
+            jpeg_quality=recipe.output.jpeg_quality,
+            embeddings=recipe.output.embeddings,
+            micro_batch=recipe.backend.micro_batch,
+        )
+        return WorkshopSpec(url, recipe.renderer.model_dump(), recipe.checks.encoder, recipe.backend, shard)
+
+
+def variety(recipe: Recipe) -> Variety:
+    """How the recipe's views differ."""
+    return Variety(recipe.seed, recipe.variations.vector, recipe.declared, recipe.laws())
+
+
+def make_plan(recipe: Recipe) -> Plan:
+    """The plan of a resolved recipe."""
+    pictures = Pictures(recipe.identities.count, recipe.variations.views, recipe.seed, recipe.output.order)
+    shards = -(-len(pictures) // recipe.output.shard_size)
+    return Plan(recipe, pictures, shards, _hash(hashed_part(recipe)))
+
+
+def hashed_part(recipe: Recipe) -> dict[str, Any]:
+    """The recipe without what cannot change a byte of the dataset."""
+    return {"format": FORMAT, **recipe.model_dump(mode="json", exclude={"resources"})}
+
+
+def _hash(document: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def plan_document(plan: Plan) -> bytes:
+    """The plan as it is stored."""
+    document = {
+        "format": FORMAT,
+        "hash": plan.hash,
+        "identities": plan.pictures.identities,
+        "views": plan.pictures.views,
+        "pictures": len(plan.pictures),
+        "shards": plan.shards,
+        "shard_sizes": sorted({len(plan.pictures) // plan.shards, -(-len(plan.pictures) // plan.shards)}),
+        "order": plan.pictures.order,
+        "seed": plan.pictures.seed,
+    }
+    return (json.dumps(document, sort_keys=True, indent=1) + "\n").encode()
+
+
+def recipe_document(recipe: Recipe) -> bytes:
+    """The resolved recipe as it is stored: complete, but for where things run."""
+    data = recipe.model_dump(mode="json", exclude={"resources"})
+    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+    return text.encode()
+
+
+def refuse_foreign(storage: Storage, plan: Plan) -> None:
+    """Raises PlanMismatchError where another plan lies in the storage; it may also be empty."""
+    if storage.exists(NAME) and (held := stored_hash(storage)) != plan.hash:
+        raise PlanMismatchError(
+            f"{storage.url} holds another plan: {held[:12]}, not {plan.hash[:12]}; "
+            "choose another --out, or build with the recipe and settings that began it"
+        )
+
+
+def claim(storage: Storage, plan: Plan) -> None:
+    """Make the storage this plan's own, or find that it is. Raises PlanMismatchError where another plan lies there."""
+    if not storage.create(NAME, plan_document(plan)):
+        refuse_foreign(storage, plan)
+    storage.replace(RECIPE_NAME, recipe_document(plan.recipe))
+
+
+def stored_hash(storage: Storage) -> str:
+    """The hash of the plan that lies in a storage. Raises DatasetError where there is none, or a damaged one."""
+    if not storage.exists(NAME):
+        raise DatasetError(f"{storage.url} holds no plan; is it a dataset of hypersynth's?")
+    try:
+        return str(json.loads(storage.read(NAME))["hash"])
+    except (ValueError, KeyError, TypeError) as damage:
+        raise DatasetError(f"{storage.url}/{NAME} is damaged") from damage
+
+
+def stored_plan(storage: Storage) -> Plan:
+    """The plan that lies in a storage, made again from its recipe. Raises DatasetError where the two do not agree."""
+    held = stored_hash(storage)
+    plan = make_plan(parse_stored(storage.read(RECIPE_NAME), f"{storage.url}/{RECIPE_NAME}"))
+    if plan.hash != held:
+        raise DatasetError(
+            f"{storage.url}/{RECIPE_NAME} does not give the plan {held[:12]} that lies beside it, but {plan.hash[:12]}"
+        )
+    return plan

@@ -1,0 +1,94 @@
+"""What a person sees of a build: a live bar on a terminal, else a line now and then. Decides nothing.
+
+This module does not know where shards are made; it is told.
+"""
+
+import time
+from collections import Counter
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cluster.failures import Decision
+from jobs.plan import Plan
+from synth.commit import Commit
+from synth.workshop import ShardFailure
+
+_LINE_EVERY_S = 60.0
+
+
+class ProgressWatch:
+    """Shows pictures done, rate, redraws, rejections and time left; a context manager around one build."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("pictures, {task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("shards", total=None, rate="", visible=False)
+        self._total = self._before = self._kept = 0
+        self._counts: Counter[str] = Counter()
+        self._shown: set[str] = set()  # bugs whose traceback was printed: once is enough
+        self._began = self._last_line = time.monotonic()
+
+    def __enter__(self) -> "ProgressWatch":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def step(self, message: str) -> None:
+        """Another step begins."""
+        self._console.print(message, highlight=False)
+
+    def planned(self, plan: Plan, done: int) -> None:
+        """The plan is fixed, and so many of its shards are already done."""
+        self._total = len(plan.pictures)
+        self._before = sum(last - first for first, last in map(plan.shard_places, range(done)))
+        self._began = self._last_line = time.monotonic()
+        already = f", {done} of them done before" if done else ""
+        self.step(
+            f"plan {plan.hash[:12]}: {plan.pictures.identities} identities x {plan.pictures.views} views = "
+            f"{self._total} pictures in {plan.shards} shards{already}"
+        )
+        self._bar.update(self._task, total=self._total, completed=self._before, visible=done < plan.shards)
+
+    def finished(self, commit: Commit) -> None:
+        """A shard is done."""
+        self._counts["pictures"] += commit.planned
+        self._counts["redrawn"] += commit.rendered - commit.planned
+        self._counts["rejected"] += commit.planned - commit.kept
+        self._bar.update(self._task, completed=self._before + self._counts["pictures"], rate=self._rate())
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._last_line >= _LINE_EVERY_S:
+            self._last_line = now
+            self.step(f"{self._before + self._counts['pictures']} of {self._total} pictures, {self.summary()}")
+
+    def failed(self, failure: ShardFailure, decision: Decision) -> None:
+        """A shard failed, and this was decided."""
+        self._counts["failed"] += 1
+        self._console.print(
+            f"[red]shard {failure.shard:06d} failed ({failure.kind}): {failure.message}; {decision.value}",
+            highlight=False,
+        )
+        if failure.traceback and failure.message not in self._shown:
+            self._shown.add(failure.message)
+            self._console.print(failure.traceback, style="dim", highlight=False, markup=False)
+
+    def _rate(self) -> str:
+        return f"{self._counts['pictures'] / max(time.monotonic() - self._began, 1e-9):.1f}/s"
+
+    def summary(self) -> str:
+        """Rate and counts so far, in words."""
+        counts = (f"{self._counts[name]} {name}" for name in ("redrawn", "rejected", "failed") if self._counts[name])
+        return ", ".join((self._rate(), *counts))

@@ -1,0 +1,222 @@
+"""Recipes: what dataset is wanted, as a frozen, complete, validated record read from YAML.
+
+Unknown keys are refused; an error names the key, the line and the nearest valid name. This module does not know what is
+done with a recipe, and does not touch the places that a recipe names: `resolve_recipe` does.
+"""
+
+import datetime
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from jobs.source import Source, read_source
+from samplers.attributes import Attribute, Distribution, Law, complete_laws
+from samplers.errors import DatasetError, RecipeError
+from samplers.priors import UniformPrior
+from samplers.variations import Cone, NoVariation
+from synth.backend import Backend
+from synth.checks import Check
+from synth.encoder import ENCODERS
+from synth.renderer import renderer_class
+
+
+class Section(BaseModel):
+    """Part of a recipe: frozen, and without keys that nobody knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Separation(Section):
+    """How alike two identities may be."""
+
+    max_cosine: float = Field(0.35, gt=-1, le=1, description="largest cosine allowed between two identity vectors")
+
+
+class IdentitySettings(Section):
+    """Who is in the dataset."""
+
+    count: int = Field(ge=1, le=100_000_000)
+    prior: UniformPrior = UniformPrior()
+    separation: Separation = Separation()
+    packing: None = Field(None, description="moving anchors apart; not in this version")
+
+
+class VariationSettings(Section):
+    """How the pictures of one person differ."""
+
+    views: int = Field(ge=1, le=10_000, description="pictures of each identity")
+    vector: Annotated[Cone | NoVariation, Field(discriminator="kind")] = Cone()
+    attributes: dict[str, Distribution] = Field({}, description="laws that replace the renderer's own")
+
+
+class HeadSettings(Section):
+    """The procedural head."""
+
+    kind: Literal["head"] = "head"
+    size: int = Field(112, ge=64, le=512, description="side of a picture in pixels")
+    kernel: Literal["auto", "numba", "torch"] = Field("auto", description="rasteriser; both give the same pictures")
+
+
+class BarcodeSettings(Section):
+    """The exact fake: numbers drawn as pixels."""
+
+    kind: Literal["barcode"] = "barcode"
+    size: int = Field(112, ge=16, le=512, description="side of a picture in pixels")
+
+
+class CheckSettings(Section):
+    """Which pictures may stay, and what happens to the others."""
+
+    list: tuple[Check, ...] = ()
+    attempts: int = Field(3, ge=1, le=100, description="pictures drawn at most for one place")
+    exhausted: Literal["reject", "keep_best", "fail"] = "reject"
+
+    @model_validator(mode="after")
+    def _one_encoder(self) -> "CheckSettings":
+        names = {check.encoder for check in self.list}
+        if len(names) > 1:
+            raise ValueError(f"all checks must use one encoder, not {' and '.join(sorted(names))}")
+        if unknown := names - set(ENCODERS):
+            raise ValueError(f"unknown encoder {unknown.pop()!r}; there are: {', '.join(ENCODERS)}")
+        return self
+
+    @property
+    def encoder(self) -> str | None:
+        """The encoder that the checks use."""
+        return next((check.encoder for check in self.list), None)
+
+
+class OutputSettings(Section):
+    """How the pictures are stored."""
+
+    shard_size: int = Field(1024, ge=1, le=1_000_000, description="pictures in a shard, at most")
+    order: Literal["shuffled", "by_identity"] = "shuffled"
+    jpeg_quality: int = Field(95, ge=1, le=100)
+    embeddings: bool = Field(False, description="keep the encoder's embeddings in the index")
+
+
+class Resources(Section):
+    """Where the work runs. Neither hashed nor stored with the dataset."""
+
+    gpus_per_worker: float = Field(0, ge=0)
+    memory_gb: float = Field(2, gt=0)
+
+
+class Recipe(Section):
+    """A whole recipe."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,99}$")
+    seed: int = Field(1, ge=0, le=2**63 - 1)
+    date: datetime.date = Field(description="stands in the card; never the clock")
+    license: str = Field("CC-BY-4.0", min_length=1)
+    identities: IdentitySettings
+    variations: VariationSettings
+    renderer: Annotated[HeadSettings | BarcodeSettings, Field(discriminator="kind")]
+    checks: CheckSettings = CheckSettings()
+    output: OutputSettings = OutputSettings()
+    backend: Backend = Backend()
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _embeddings_need_an_encoder(self) -> "Recipe":
+        if self.output.embeddings and self.checks.encoder is None:
+            raise ValueError("output.embeddings is true, but no check names an encoder")
+        return self
+
+    @property
+    def declared(self) -> Mapping[str, Attribute]:
+        """The attributes that the renderer declares."""
+        return renderer_class(self.renderer.kind).attributes
+
+    def laws(self) -> dict[str, Law]:
+        """A law for every attribute: the recipe's, else the renderer's. Raises RecipeError for a misfit."""
+        return complete_laws(self.declared, self.variations.attributes)
+
+
+def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe from a file or by the name of a shipped one, with values replaced (`{"identities.count": 8}`).
+
+    Raises RecipeError, in one line, for what cannot be read or does not make sense.
+    """
+    source = read_source(name_or_path, overrides or {})
+    try:
+        recipe = Recipe.model_validate(source.data)
+    except ValidationError as invalid:
+        raise RecipeError(_explain(source, invalid)) from invalid
+    _check_laws(source, recipe)
+    return recipe
+
+
+def parse_stored(text: bytes, where: str) -> Recipe:
+    """A recipe as a build stored it. Raises DatasetError where it cannot be understood."""
+    try:
+        return Recipe.model_validate(yaml.safe_load(text))
+    except (ValidationError, yaml.YAMLError) as damage:
+        raise DatasetError(f"{where} is damaged, or was written by another version of hypersynth") from damage
+
+
+def resolve_recipe(recipe: Recipe) -> Recipe:
+    """The recipe with every default written out and every file that it names replaced by URL and sha256.
+
+    The laws of all attributes are written out too, so that a renderer's changed defaults can never slip into a
+    resumed build.
+    """
+    variations = recipe.variations.model_copy(update={"attributes": recipe.laws()})
+    return recipe.model_copy(update={"variations": variations})
+
+
+def _check_laws(source: Source, recipe: Recipe) -> None:
+    """Hold the recipe's laws against the renderer's declaration, one by one, so that an error has a line."""
+    for name, law in recipe.variations.attributes.items():
+        if name not in recipe.declared:
+            place = ("variations", "attributes", name)
+            raise RecipeError(source.unknown(place, list(recipe.declared)))
+        try:
+            complete_laws(recipe.declared, {name: law})
+        except RecipeError as misfit:
+            raise RecipeError(f"{source.where(('variations', 'attributes', name))}: {misfit}") from misfit
+
+
+def _explain(source: Source, invalid: ValidationError) -> str:
+    """The first thing that is wrong, unknown keys before their consequences, in one line."""
+    errors = sorted(invalid.errors(), key=lambda error: error["type"] != "extra_forbidden")
+    first = errors[0]
+    place = source.place(first["loc"])
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return source.unknown(place, _valid_names(first["loc"][:-1])) + more
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        message = "this key is required"
+    elif not isinstance(first["input"], dict | list | tuple | BaseModel):
+        message = f"{message}, not {first['input']!r}"
+    return f"{source.where(place)}: {message[0].lower()}{message[1:]}{more}"
+
+
+def _valid_names(location: tuple[int | str, ...]) -> list[str]:
+    """The keys of the section at a location of pydantic's, read from the JSON Schema."""
+    schema = Recipe.model_json_schema()
+    node: Any = schema
+    for step in location:
+        node = _child(schema, node, step)
+    return list(_follow(schema, node).get("properties", {}))
+
+
+def _follow(schema: Any, node: Any) -> Any:
+    return schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
+
+
+def _child(schema: Any, node: Any, step: int | str) -> Any:
+    """One step into a JSON Schema: a property, an item, or the branch of a union that pydantic names by its kind."""
+    node = _follow(schema, node)
+    branches = node.get("discriminator", {}).get("mapping", {})
+    if step in branches:
+        return {"$ref": branches[step]}
+    if isinstance(step, int):
+        return node.get("items", {})
+    child = node.get("properties", {}).get(step)
+    if child is None and isinstance(node.get("additionalProperties"), dict):
+        child = node["additionalProperties"]
+    return child or {}

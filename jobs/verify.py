@@ -1,0 +1,108 @@
+"""Verifying: everything that a dataset says of itself, read again and held against the bytes.
+
+`verify` only reads. `drop_damaged` removes the manifest, then the commits of damaged shards, so that the next build
+makes just those again, to the same bytes. This module does not make anything.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from jobs.plan import Plan, stored_plan
+from samplers.errors import DatasetError, HypersynthError
+from samplers.separation import certify, nearest_neighbours
+from synth import dataset
+from synth.anchors import CERTIFICATE, read_anchors
+from synth.audit import audit_shard
+from synth.commit import commit_name, read_commit
+from synth.storage import Storage
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found wrong: by shard, and with the dataset as a whole."""
+
+    shards: dict[int, list[str]]
+    identities: list[str]
+    manifest: list[str]
+    pictures: int  # kept, in sound shards
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing was found."""
+        return not self.faults
+
+    @property
+    def faults(self) -> list[str]:
+        """Everything that was found, in words."""
+        return [*(fault for faults in self.shards.values() for fault in faults), *self.identities, *self.manifest]
+
+
+def verify(storage: Storage, progress: Callable[[int, int], None] = lambda done, total: None) -> Verdict:
+    """Read everything again. Raises DatasetError where there is no plan to verify against."""
+    plan = stored_plan(storage)
+    faults: dict[int, list[str]] = {}
+    pictures = 0
+    for shard in range(plan.shards):
+        found, kept = _audit(storage, plan, shard)
+        pictures += kept
+        if found:
+            faults[shard] = found
+        progress(shard + 1, plan.shards)
+    return Verdict(faults, _identity_faults(storage, plan), _manifest_faults(storage, plan, bool(faults)), pictures)
+
+
+def _audit(storage: Storage, plan: Plan, shard: int) -> tuple[list[str], int]:
+    try:
+        commit = read_commit(storage, shard)
+        if commit is None:
+            return [f"shard {shard:06d} has no commit: it is not done"], 0
+        if commit.plan_hash != plan.hash:
+            return [f"shard {shard:06d} belongs to another plan, {commit.plan_hash[:12]}"], 0
+        places = plan.pictures.at(*plan.shard_places(shard))
+        return audit_shard(storage, commit, places, plan.recipe.renderer.size), commit.kept
+    except DatasetError as damage:
+        return [str(damage)], 0
+
+
+def _identity_faults(storage: Storage, plan: Plan) -> list[str]:
+    """Recompute the certificate from the stored vectors."""
+    try:
+        anchors = read_anchors(storage)
+        stored = dataset.read_certificate(storage)
+    except HypersynthError as damage:
+        return [str(damage)]
+    if len(anchors.vectors) != plan.pictures.identities:
+        return [f"identities/ holds {len(anchors.vectors)} people, the plan {plan.pictures.identities}"]
+    limit = plan.recipe.identities.separation.max_cosine
+    certificate = certify(anchors.vectors, nearest_neighbours(anchors.vectors), limit)
+    if json.loads(json.dumps(asdict(certificate))) != stored:
+        return ["identities/certificate.json is not what the stored vectors give"]
+    return [] if certificate.holds else [f"two identities have a cosine of {certificate.max_cosine}, above {limit}"]
+
+
+def _manifest_faults(storage: Storage, plan: Plan, damaged: bool) -> list[str]:
+    """Hold dataset.json against the commits."""
+    if not storage.exists(dataset.NAME):
+        return [] if damaged else ["all shards are done, but dataset.json is missing: build again to seal"]
+    try:
+        manifest = dataset.read_manifest(storage)
+    except DatasetError as damage:
+        return [str(damage)]
+    if manifest.plan_hash != plan.hash:
+        return [f"{dataset.NAME} belongs to another plan, {manifest.plan_hash[:12]}"]
+    commits = [commit for shard in range(plan.shards) if not damaged and (commit := read_commit(storage, shard))]
+    listed = [(record.name, record.bytes, record.sha256, record.samples) for record in manifest.shards]
+    real = [(commit.tar.name, commit.tar.bytes, commit.tar.sha256, commit.kept) for commit in commits]
+    return [f"{dataset.NAME} does not list the shards as their commits do"] if not damaged and listed != real else []
+
+
+def drop_damaged(storage: Storage, verdict: Verdict) -> list[int]:
+    """Remove the manifest, then what stands on damaged bytes, so that `build` makes it again; returns the shards."""
+    if not verdict.sound:
+        storage.delete(dataset.NAME)
+    if verdict.identities:
+        storage.delete(CERTIFICATE)
+    for shard in verdict.shards:
+        storage.delete(commit_name(shard))
+    return sorted(verdict.shards)

@@ -1,0 +1,58 @@
+"""Auditing one shard: everything that its commit, its tar and its index say of each other.
+
+Only reads. This module does not know what to do about what it finds: it says it in words.
+"""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import simplejpeg
+from torch import Tensor
+
+from synth.commit import Commit
+from synth.index import picture_key
+from synth.storage import Storage, sha256
+from synth.tar import Member, read_tar
+
+
+def audit_shard(storage: Storage, commit: Commit, places: Tensor, size_px: int) -> list[str]:
+    """What is wrong with a committed shard whose planned pictures are `places` int64 (n, 2); empty if nothing is."""
+    for file in (commit.tar, commit.index):
+        if not storage.exists(file.name):
+            return [f"{file.name} is missing"]
+        if not file.holds_in(storage):
+            return [f"{file.name} does not have the size and sha256 that its commit names"]
+    return list(_disagreements(storage, commit, places, size_px))
+
+
+def _disagreements(storage: Storage, commit: Commit, places: Tensor, size_px: int) -> Iterator[str]:
+    tar = storage.read(commit.tar.name)
+    rows = pq.read_table(pa.BufferReader(storage.read(commit.index.name))).to_pylist()
+    planned = [picture_key(identity, view) for identity, view in places.tolist()]
+    if [row["key"] for row in rows] != planned:
+        yield f"{commit.index.name} does not list the planned pictures, each once"
+        return
+    kept = [row for row in rows if row["outcome"] == "kept"]
+    if (len(rows), len(kept)) != (commit.planned, commit.kept):
+        counted, promised = f"{len(kept)} kept of {len(rows)}", f"{commit.kept} of {commit.planned}"
+        yield f"{commit.index.name} counts {counted}, its commit {promised}"
+    members = list(read_tar(tar))
+    names = [name for row in kept for name in (f"{row['key']}.cls", f"{row['key']}.jpg", f"{row['key']}.json")]
+    if [member.name for member in members] != names:
+        yield f"{commit.tar.name} does not hold the kept pictures of its index, each once"
+        return
+    for row, label, picture in zip(kept, members[::3], members[1::3], strict=True):
+        yield from _picture_faults(tar, row, label, picture, size_px)
+
+
+def _picture_faults(tar: bytes, row: dict[str, object], label: Member, picture: Member, size_px: int) -> Iterator[str]:
+    if label.data != str(row["identity"]).encode():
+        yield f"{label.name} holds the label {label.data!r}, its index {row['identity']}"
+    offset, size = row["offset"], row["size"]
+    assert isinstance(offset, int) and isinstance(size, int)
+    if tar[offset : offset + size] != picture.data or sha256(picture.data) != row["sha256"]:
+        yield f"{picture.name} is not where, or not what, its index says"
+    height, width, _, _ = simplejpeg.decode_jpeg_header(picture.data)
+    if (height, width) != (size_px, size_px):
+        yield f"{picture.name} is {width} x {height} pixels, not {size_px} x {size_px}"

@@ -1,0 +1,223 @@
+"""One shard, from the plan's places to committed bytes: the unit of work.
+
+Vectors and attributes are drawn, pictures rendered in micro-batches of fixed size, checked, redrawn where refused,
+encoded, packed and committed. Nothing here depends on which process runs it or how often. This module does not know
+where it runs, nor who retries it.
+
+Shapes: n places in the shard, B pictures in a micro-batch.
+"""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import simplejpeg
+import torch
+from torch import Tensor
+
+from samplers.errors import RenderError
+from samplers.pictures import Pictures, shard_range
+from synth.anchors import Anchors, parquet_bytes
+from synth.checks import Check, Evidence, gather_evidence
+from synth.commit import Commit, commit_shard, index_name, stored_file, tar_name
+from synth.encoder import Encoder
+from synth.index import index_table
+from synth.pack import Candidate, pack
+from synth.renderer import Renderer, Views
+from synth.storage import Storage
+from synth.views import Variety, attempt_index, draw_views, named_values
+
+Exhausted = Literal["reject", "keep_best", "fail"]
+
+
+@dataclass(frozen=True)
+class ShardSpec:
+    """What all shards of one build share."""
+
+    plan_hash: str
+    pictures: Pictures
+    shards: int
+    variety: Variety
+    checks: tuple[Check, ...]
+    attempts: int  # pictures drawn at most for one place
+    exhausted: Exhausted  # what becomes of a place when every attempt was refused
+    jpeg_quality: int
+    embeddings: bool  # whether the index keeps them
+    micro_batch: int
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """One shard to make."""
+
+    spec: ShardSpec
+    shard: int
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a worker opens once and uses for every shard."""
+
+    anchors: Anchors
+    renderer: Renderer
+    encoder: Encoder | None
+    fingerprint: Mapping[str, str]  # of the backend
+
+
+@dataclass
+class Ledger:
+    """What is known of the places of a shard while it is made: the only mutable state here."""
+
+    candidates: dict[int, Candidate] = field(default_factory=dict)  # by place: the kept one, the best or last refused
+    rendered: Counter[int] = field(default_factory=Counter)  # by place: attempts so far
+    refusals: dict[int, Counter[str]] = field(default_factory=dict)  # by attempt: reasons
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))  # by stage
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time inside to a stage."""
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] += time.perf_counter() - start
+
+
+def make_shard(task: ShardTask, tools: Tools, storage: Storage) -> Commit:
+    """Make one shard and commit it; every planned picture ends kept or rejected.
+
+    Raises RenderError where the renderer or the encoder breaks its contract, or where a picture is refused for good
+    under `exhausted: fail`; StorageError where writing fails. Then nothing is committed.
+    """
+    spec, ledger, start = task.spec, Ledger(), time.perf_counter()
+    places = spec.pictures.at(*shard_range(len(spec.pictures), spec.shards, task.shard))
+    with ThreadPoolExecutor(1, thread_name_prefix="jpeg") as pool:
+        _draw_places(spec, tools, places, ledger, pool)
+    with ledger.timed("pack"):
+        tar, rows = pack(places, ledger.candidates, ledger.rendered, keep_refused=spec.exhausted == "keep_best")
+        index = parquet_bytes(index_table(task.shard, rows, spec.variety.declared))
+    assert len(rows) == len(places), "a picture was lost or doubled"
+    refused = Counter(row.reason for row in rows if not row.kept)
+    commit = Commit(
+        shard=task.shard,
+        plan_hash=spec.plan_hash,
+        tar=stored_file(tar_name(task.shard), tar),
+        index=stored_file(index_name(task.shard), index),
+        planned=len(rows),
+        kept=sum(row.kept for row in rows),
+        rejected={str(reason): count for reason, count in refused.items()},
+        refusals={str(attempt): dict(reasons) for attempt, reasons in ledger.refusals.items()},
+        rendered=ledger.rendered.total(),
+        backend=dict(tools.fingerprint),
+        seconds={**_rounded(ledger.seconds), "total": round(time.perf_counter() - start, 3)},
+    )
+    return commit_shard(storage, commit, tar, index)
+
+
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {stage: round(value, 3) for stage, value in seconds.items()}
+
+
+def _draw_places(spec: ShardSpec, tools: Tools, places: Tensor, ledger: Ledger, pool: ThreadPoolExecutor) -> None:
+    """Fill the ledger: attempt by attempt, those refused so far, in the plan's order, in micro-batches."""
+    pending = list(range(len(places)))
+    for attempt in range(spec.attempts):
+        refused: list[int] = []
+        for first in range(0, len(pending), spec.micro_batch):
+            batch = pending[first : first + spec.micro_batch]
+            refused += _draw_batch(spec, tools, places[batch], batch, attempt, ledger, pool)
+        pending = refused
+    if pending and spec.exhausted == "fail":
+        reasons = sorted({str(ledger.candidates[place].reason) for place in pending})
+        raise RenderError(
+            f"{len(pending)} pictures were refused {spec.attempts} times each ({', '.join(reasons)}) "
+            "and checks.exhausted is 'fail'"
+        )
+
+
+def _draw_batch(
+    spec: ShardSpec,
+    tools: Tools,
+    pictures: Tensor,
+    batch: list[int],
+    attempt: int,
+    ledger: Ledger,
+    pool: ThreadPoolExecutor,
+) -> list[int]:
+    """Render and check the pictures (B, 2) of the places `batch`; returns the places that were refused."""
+    # Padded with the last picture, so that kernels always see the same shape and round the same way.
+    padding = pictures[-1:].expand(spec.micro_batch - len(batch), 2)
+    with ledger.timed("draw"):
+        index = attempt_index(torch.cat((pictures, padding)), attempt)
+        views = draw_views(spec.variety, tools.anchors, index)
+    with ledger.timed("render"):
+        images = checked_pictures(tools.renderer.render(views), len(views))
+        landmarks = tools.renderer.landmarks(views)
+    with ledger.timed("check"):
+        evidence, reasons = _examine(spec, tools, images, views)
+    for row, place in enumerate(batch):
+        reason = reasons[row]
+        candidate = Candidate(
+            attempt=attempt,
+            reason=reason,
+            attributes=named_values(spec.variety.declared, views, row),
+            cosine=float(evidence.cosine[row]) if evidence else None,
+            landmarks=None if landmarks is None else [round(float(x), 3) for x in landmarks[row].flatten()],
+            embedding=evidence.embedding[row].tolist() if evidence and spec.embeddings else None,
+            # On the pool's thread, encoding overlaps the next micro-batch's rendering.
+            jpeg=pool.submit(encode_jpeg, images[row].numpy(), spec.jpeg_quality) if _wanted(spec, reason) else None,
+        )
+        _record(ledger, place, candidate, best=spec.exhausted == "keep_best")
+    return [place for place, reason in zip(batch, reasons, strict=False) if reason]
+
+
+def _wanted(spec: ShardSpec, reason: str | None) -> bool:
+    return reason is None or spec.exhausted == "keep_best"
+
+
+def _record(ledger: Ledger, place: int, candidate: Candidate, best: bool) -> None:
+    """Note one attempt: a kept picture stands, a refused one makes way for the next, unless it is `best` so far."""
+    ledger.rendered[place] += 1
+    if candidate.reason:
+        ledger.refusals.setdefault(candidate.attempt, Counter())[candidate.reason] += 1
+        earlier = ledger.candidates.get(place)
+        if best and earlier and (earlier.cosine or -1.0) >= (candidate.cosine or -1.0):
+            return
+    ledger.candidates[place] = candidate
+
+
+def _examine(spec: ShardSpec, tools: Tools, images: Tensor, views: Views) -> tuple[Evidence | None, list[str | None]]:
+    """The evidence, and for each picture the name of the first check that refuses it."""
+    reasons: list[str | None] = [None] * len(images)
+    if tools.encoder is None:
+        return None, reasons
+    embedding = tools.encoder.embed(images)
+    if embedding.shape != (len(images), tools.encoder.dimension) or not bool(embedding.isfinite().all()):
+        raise RenderError(f"the encoder gave {tuple(embedding.shape)} numbers, or some that are not finite")
+    evidence = gather_evidence(views.identity, embedding, tools.anchors)
+    for check in spec.checks:
+        keep = check.examine(evidence, tools.anchors).keep.tolist()
+        reasons = [reason or (None if ok else check.kind) for reason, ok in zip(reasons, keep, strict=True)]
+    return evidence, reasons
+
+
+def checked_pictures(images: Tensor, count: int) -> Tensor:
+    """The renderer's pictures, on the CPU. Raises RenderError unless they are uint8 (count, H, H, 3)."""
+    if images.is_floating_point() and not bool(images.isfinite().all()):
+        raise RenderError("the renderer gave NaN or infinite pixels")
+    size = images.shape[1] if images.ndim == 4 else 0
+    if images.dtype != torch.uint8 or images.shape != (count, size, size, 3) or not size:
+        given = f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}"
+        raise RenderError(f"the renderer gave {given} where uint8 ({count}, size, size, 3) was due")
+    return images.cpu()
+
+
+def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
+    """A picture uint8 (H, W, 3) RGB as a JPEG with full colour resolution (4:4:4)."""
+    encoded: bytes = simplejpeg.encode_jpeg(
+        np.ascontiguousarray(image), quality=quality, colorspace="RGB", colorsubsampling="444"
+    )
+    return encoded

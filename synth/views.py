@@ -1,0 +1,53 @@
+"""From places in the plan to views: vectors, attributes and keys of the pictures of one micro-batch.
+
+The meeting point of samplers and renderers. This module does not know what is done with the views.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from samplers import random
+from samplers.attributes import Attribute, Law, draw_attributes
+from samplers.variations import Variation
+from synth.anchors import Anchors
+from synth.renderer import Views
+
+
+@dataclass(frozen=True)
+class Variety:
+    """How views differ: the recipe's seed, the variation of vectors, and a law for every attribute."""
+
+    seed: int
+    vector: Variation
+    declared: Mapping[str, Attribute]
+    laws: Mapping[str, Law]
+
+
+def draw_views(variety: Variety, anchors: Anchors, index: Tensor) -> Views:
+    """The views of int64 index rows (B, 3): identity, view, attempt. Each row's view depends on that row alone."""
+    identity = index[:, 0]
+    anchor = anchors.vectors[identity]
+    return Views(
+        identity=identity,
+        anchor=anchor,
+        vector=variety.vector.draw(variety.seed, index, anchor, anchors.nearest_cosine[identity]),
+        attributes=draw_attributes(variety.seed, variety.declared, variety.laws, index),
+        key=random.picture_keys(variety.seed, index),
+    )
+
+
+def named_values(declared: Mapping[str, Attribute], views: Views, row: int) -> dict[str, float | str]:
+    """The attributes of one picture as words and numbers, six digits each."""
+    values: dict[str, float | str] = {}
+    for name, attribute in declared.items():
+        value = views.attributes[name][row]
+        values[name] = attribute.choices[int(value)] if attribute.choices else float(f"{float(value):.6g}")
+    return values
+
+
+def attempt_index(pictures: Tensor, attempt: int) -> Tensor:
+    """(identity, view) rows (B, 2) with the attempt's number: int64 (B, 3)."""
+    return torch.cat((pictures, torch.full_like(pictures[:, :1], attempt)), 1)

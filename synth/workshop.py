@@ -1,0 +1,85 @@
+"""A workshop: one process's open tools, in which shards are made one after the other.
+
+Opened once per worker, whether that is a Ray actor or the process you typed into. Here stands the shard boundary:
+whatever goes wrong inside a shard becomes a recorded `ShardFailure`. This module does not know who decides what
+follows.
+"""
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from samplers.errors import HypersynthError, MissingPackageError, RecipeError, RenderError, StorageError
+from synth.anchors import read_anchors
+from synth.backend import Backend, fingerprint, prepare
+from synth.commit import Commit
+from synth.encoder import build_encoder
+from synth.renderer import renderer_class
+from synth.shard import ShardSpec, ShardTask, Tools, make_shard
+from synth.storage import Storage, open_storage
+
+
+@dataclass(frozen=True)
+class WorkshopSpec:
+    """Everything a worker needs to make any shard of a build; small, and the same for all workers."""
+
+    url: str
+    renderer: Mapping[str, Any]  # kind, size and the renderer's own options
+    encoder: str | None
+    backend: Backend
+    shard: ShardSpec
+
+
+@dataclass(frozen=True)
+class ShardFailure:
+    """A shard that could not be made: what kind of trouble, one line, and for bugs where it happened."""
+
+    shard: int
+    kind: str  # "settings", "storage", "contract" or "bug"; the cluster adds "lost" and "memory"
+    message: str
+    traceback: str = ""
+
+
+class Workshop:
+    """Makes shards; the tools are opened with the first."""
+
+    def __init__(self, spec: WorkshopSpec) -> None:
+        self._spec = spec
+
+    @cached_property
+    def _storage(self) -> Storage:
+        return open_storage(self._spec.url)
+
+    @cached_property
+    def _tools(self) -> Tools:
+        spec = self._spec
+        prepare(spec.backend)
+        options = {name: value for name, value in spec.renderer.items() if name != "kind"}
+        renderer = renderer_class(spec.renderer["kind"])(**options, device=spec.backend.device)
+        encoder = build_encoder(spec.encoder) if spec.encoder else None
+        return Tools(read_anchors(self._storage), renderer, encoder, fingerprint(spec.backend, renderer.fingerprint()))
+
+    def make(self, shard: int) -> Commit | ShardFailure:
+        """Make and commit one shard; never raises an Exception."""
+        try:
+            return make_shard(ShardTask(self._spec.shard, shard), self._tools, self._storage)
+        except Exception as trouble:  # noqa: BLE001 - the shard boundary, the only broad except
+            return _failure(shard, trouble)
+
+
+_KINDS: dict[type[HypersynthError], str] = {
+    StorageError: "storage",
+    RenderError: "contract",
+    RecipeError: "settings",
+    MissingPackageError: "settings",
+}
+
+
+def _failure(shard: int, trouble: Exception) -> ShardFailure:
+    for error, kind in _KINDS.items():
+        if isinstance(trouble, error):
+            return ShardFailure(shard, kind, str(trouble))
+    message = f"{type(trouble).__name__}: {trouble}".splitlines()[0]
+    return ShardFailure(shard, "bug", message, "".join(traceback.format_exception(trouble)))

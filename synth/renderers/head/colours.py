@@ -74,7 +74,7 @@ def grey_share(subject: Subject) -> Tensor:
 
 def hair_eumelanin(subject: Subject) -> Tensor:
     """Eumelanin of the hair, optical depth: (B,). Fair hair goes with light skin; dark skin has nearly always dark hair."""
-    darkness = 0.62 * subject.traits["hair_melanin"] + 1.9 * share_below(subject.traits["skin_melanin"]) - 0.35
+    darkness = 0.7 * subject.traits["hair_melanin"] + 2.6 * share_below(subject.traits["skin_melanin"]) - 0.4
     return 0.18 + BLACKEST_HAIR * share_below(darkness) * share_below(darkness)
 
 
@@ -95,7 +95,7 @@ def brow_colour(subject: Subject) -> Tensor:
     """Brows: darker and redder than fair hair, and the last to turn grey. Linear RGB (B, 3)."""
     eumelanin = 0.55 + 0.9 * hair_eumelanin(subject)
     red = 0.25 + 0.5 * share_below(2.2 * (subject.traits["hair_red"] - 1.35))
-    grey = (grey_share(subject) * 0.65 - 0.2).clamp(min=0.0)[:, None]
+    grey = (grey_share(subject) * 0.55 - 0.15).clamp(min=0.0)[:, None]
     pigmented = absorb(HAIR_KERATIN, (eumelanin, EUMELANIN_ABSORPTION), (red, PHEOMELANIN_ABSORPTION))
     white = torch.tensor(HAIR_KERATIN, device=grey.device)
     return pigmented * (1.0 - grey) + 0.55 * white * grey

@@ -153,8 +153,8 @@ class Complexion:
         blood = _weights(BLOOD, subject)
         blood += [unevenness * own[:, i] for i in range(PATTERNS)]
         blood += [unevenness * own[:, PATTERNS + i] for i in range(PATTERNS)]
-        level = 0.26 * torch.exp(0.35 * traits["skin_blood"])
-        yellow = 0.20 * torch.exp(0.5 * traits["skin_yellow"])
+        level = 0.36 * torch.exp(0.35 * traits["skin_blood"])
+        yellow = 0.24 * torch.exp(0.5 * traits["skin_yellow"])
         uneven = exact_product(torch.stack(melanin, 1), self.melanin)
         return Pigments(
             melanin=base[:, None] + (0.62 * base[:, None] + 0.30) * uneven,

@@ -45,9 +45,9 @@ STROMA_BLUE, STROMA_GREY, STROMA_GREEN = (0.145, 0.225, 0.31), (0.20, 0.225, 0.2
 BROWN_LIGHT, BROWN_DARK = (0.165, 0.078, 0.026), (0.028, 0.0135, 0.007)
 PUPIL_RADIUS = 0.19
 LID_SHADOW_CM = 0.17
-GLINT, GLINT_RADIUS = 0.95, 0.095
+GLINT, GLINT_RADIUS = 0.95, 0.078
 CORNEA_RADIUS = 0.78
-WET_GLOSS, WET_SHARPNESS = 0.6, 150.0
+WET_GLOSS, WET_SHARPNESS = 0.25, 150.0
 RADIANS = 3.14159265 / 180.0
 
 
@@ -102,8 +102,8 @@ class Eyes:
 
     def _sclera(self, subject: Subject) -> Tensor:
         """White of the eye, red at the corners, pink at the tear duct: (B, n, 3)."""
-        warmth = (0.6 + subject.traits["sclera_warmth"] + 1.5 * ageing(subject)).clamp(min=-0.6)[:, None]
-        tint = torch.tensor((0.0, -0.02, -0.055), device=warmth.device)
+        warmth = (0.6 + subject.traits["sclera_warmth"] + 0.8 * ageing(subject)).clamp(min=-0.6)[:, None]
+        tint = torch.tensor((0.0, -0.015, -0.04), device=warmth.device)
         white = torch.tensor(SCLERA, device=warmth.device) + warmth * tint - 0.05 * skin_melanin(subject)[:, None]
         red = white * torch.tensor([r / w for r, w in zip(SCLERA_RED, SCLERA, strict=True)], device=warmth.device)
         colour = mix(white[:, None], red[:, None], self.red[None, :, None])
@@ -140,7 +140,7 @@ def _glint(attributes: dict[str, Tensor], gaze: Tensor, off_x: Tensor, off_y: Te
     x = half[:, 0] * yaw.cos() - half[:, 2] * yaw.sin()
     y = half[:, 1] * pitch.cos() - half[:, 2] * pitch.sin()
     x = (CORNEA_RADIUS * (x - 0.9 * gaze[:, 0])).clamp(-0.34, 0.34)
-    y = (CORNEA_RADIUS * (y - 0.9 * gaze[:, 1])).clamp(0.06, 0.30)
+    y = (CORNEA_RADIUS * (y - 0.9 * gaze[:, 1])).clamp(0.10, 0.32)
     size = GLINT_RADIUS * (0.8 + 0.4 * attributes["light_softness"])
     across, up = (off_x - column(x)) / column(size), (off_y - column(y)) / column(size)
     return torch.exp(-across * across - up * up)

@@ -43,7 +43,7 @@ class LidPaint:
         wing = 1.0 - masks.smooth_step(1.0, 1.28, self.u) - masks.smooth_step(-0.9, -1.0, self.u)
         outside = self.above.clamp(min=0.0)
         inside = (-self.above).clamp(min=0.0) * 0.9
-        self.upper_lash = torch.exp(-outside / 0.085 - inside / 0.09) * wing.clamp(min=0.0) * (0.55 + 0.45 * outward)
+        self.upper_lash = torch.exp(-outside / 0.105 - inside / 0.12) * wing.clamp(min=0.0) * (0.55 + 0.45 * outward)
         lower_edge = torch.exp(-((below - 0.10) / 0.075).square())
         self.lower_lash = lower_edge * across * (0.25 + 0.75 * masks.smooth_step(-0.3, 0.8, self.u))
         self.waterline = torch.exp(-((below - 0.02) / 0.055).square()) * across

@@ -24,8 +24,8 @@ TRAITS: tuple[Trait, ...] = (
     Trait("lip_two_tone", "upper lip darker or lighter than the lower", fixed=True),
 )
 
-LIP_TISSUE = (0.64, 0.47, 0.42)
-LIP_BLOOD_ABSORPTION = (0.12, 0.66, 0.55)
+LIP_TISSUE = (0.68, 0.47, 0.41)
+LIP_BLOOD_ABSORPTION = (0.16, 0.78, 0.66)
 LIP_MELANIN_ABSORPTION = (0.78, 0.99, 1.10)
 STICK_LIGHTNESS = 0.50  # red channel of a lipstick of mean darkness
 LIP_SHARPNESS = 34.0

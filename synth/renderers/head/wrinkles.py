@@ -36,7 +36,7 @@ class Folds:
 
 
 FOLDS: tuple[Folds, ...] = (
-    Folds("forehead_lines", "lines across the forehead", 0.06, 1.0, (
+    Folds("forehead_lines", "lines across the forehead", 0.02, 1.0, (
         Stroke(((0.0, 3.75), (1.6, 3.85), (3.6, 3.75), (4.6, 3.3)), 0.13),
         Stroke(((0.0, 4.5), (1.8, 4.7), (3.8, 4.55), (5.0, 4.0)), 0.13),
         Stroke(((0.0, 5.3), (1.6, 5.55), (3.4, 5.45)), 0.12, 0.8),

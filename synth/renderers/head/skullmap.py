@@ -13,8 +13,11 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from synth.renderers.head.face import Face
+
 CENTRE: Final = (0.0, 1.0, -0.6)  # within the skull; every ray from here meets the surface once
 CELLS: Final = 64
+HULL_ABOVE_Y: Final = -11.0  # below is the neck
 CHUNK: Final = 256  # cells tied at once: bounds memory
 
 
@@ -38,6 +41,21 @@ def map_directions() -> Tensor:
     return torch.stack((u * side, 1 - 2 * squared, v * side), -1)
 
 
+def nearest_vertices(face: Face, directions: Tensor) -> Tensor:
+    """The vertex of the mean head's hull (no ears, no neck) nearest to each direction (n, 3) from the centre: int64 (n,)."""
+    hull = face.canonical[:, 1] > HULL_ABOVE_Y
+    hull[face.ears] = False
+    usable = hull.nonzero()[:, 0]
+    offset = face.canonical[usable].double().cpu() - torch.tensor(CENTRE, dtype=torch.float64)
+    x, y, z = offset.unbind(-1)
+    away = offset / (x * x + y * y + z * z).sqrt()[:, None]
+    nearest = []
+    for start in range(0, len(directions), CHUNK):
+        ahead = directions[start : start + CHUNK, None]
+        nearest.append((ahead[..., 0] * away[:, 0] + ahead[..., 1] * away[:, 1] + ahead[..., 2] * away[:, 2]).argmax(1))
+    return usable[torch.cat(nearest).to(usable.device)]
+
+
 @dataclass(frozen=True)
 class PlacedSkull:
     """The heads of B pictures as distances from the centre, in cm."""
@@ -54,19 +72,9 @@ class PlacedSkull:
 class SkullMap:
     """Ties map cells to vertices of the mean head."""
 
-    def __init__(self, canonical: Tensor, usable: Tensor) -> None:
-        """Takes the mean head's vertices (N, 3) and the indices of those that are the head's hull (no ears, no neck)."""
-        centre = torch.tensor(CENTRE, dtype=torch.float64)
-        offset = canonical[usable].double().cpu() - centre
-        x, y, z = offset.unbind(-1)
-        away = offset / (x * x + y * y + z * z).sqrt()[:, None]
-        cells = map_directions()
-        nearest = [
-            sum(cells[i : i + CHUNK, None, k] * away[None, :, k] for k in range(3)).argmax(1)
-            for i in range(0, len(cells), CHUNK)
-        ]
-        self._vertex = usable[torch.cat(nearest).to(usable.device)]
-        self._centre = centre.float().to(canonical.device)
+    def __init__(self, face: Face) -> None:
+        self._vertex = nearest_vertices(face, map_directions())
+        self._centre = torch.tensor(CENTRE, device=face.canonical.device)
 
     def place(self, positions: Tensor) -> PlacedSkull:
         """The map for placed vertices (B, N, 3)."""

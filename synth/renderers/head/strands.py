@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from synth.renderers.head.hairstyle import Style
+from synth.renderers.head.hats import HAIR_UNDER_HAT_CM, HatEdge
+from synth.renderers.head.ribbons import cross3, tangents, unit3
 from synth.renderers.head.skullmap import CENTRE, PlacedSkull
 
 JOINTS: Final = 8
@@ -47,30 +49,27 @@ class Strands:
     growth: Tensor  # (B, S) 0 where no strand grows, 1 for a full one
 
 
-def unit3(v: Tensor) -> Tensor:
-    """Component-first vectors (3, ...) to length one."""
-    x, y, z = v
-    return v / (x * x + y * y + z * z + 1e-9).sqrt()
+@dataclass(frozen=True)
+class Scalp:
+    """What strands meet on the heads of B pictures."""
+
+    root_at: Tensor  # (3, B, S) the roots on the placed head, cm
+    outward: Tensor  # (3, B, S) normals there
+    depth: Tensor  # (B, S) how far inside the hairline a root lies, cm
+    skull: PlacedSkull
+    hat: HatEdge
 
 
-def cross3(a: Tensor, b: Tensor) -> Tensor:
-    """Cross product of component-first vectors."""
-    return torch.stack((a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]))
-
-
-def grow(roots: Roots, style: Style, skull: PlacedSkull, root_at: Tensor, outward: Tensor, dice: Tensor, depth: Tensor) -> Strands:
-    """Strands from their roots.
-
-    root_at and outward are (3, B, S): the roots on the placed head and its normals there; dice (8, B, S) uniform numbers; depth (B, S)
-    how far inside the hairline a root lies, in cm.
-    """
+def grow(roots: Roots, style: Style, scalp: Scalp, dice: Tensor) -> Strands:
+    """Strands from their roots; dice are uniform numbers (DICE, B, S)."""
+    root_at, depth, hat = scalp.root_at, scalp.depth, scalp.hat
     field = _Field.of(roots, style, root_at, dice)
     growth = (0.25 + 0.75 * depth / 1.2).clamp(0, 1) * (depth > 0)
     growth = growth * (dice[7] > style.bald_crown[:, None] * roots.top)
     length = _lengths(roots, style, root_at, field, dice) * growth.clamp(min=0.02)
     step = length / (JOINTS - 1)
     lift = _mix(style.lift_side, style.lift_top, roots.top)
-    direction = unit3(lift * outward + (1 - lift) * field.comb(root_at) + field.disorder)
+    direction = unit3(lift * scalp.outward + (1 - lift) * field.comb(root_at) + field.disorder)
     height = 0.12 + field.layer * dice[1] * (0.3 + 0.7 * (depth / 2.0).clamp(0, 1))
     at = root_at
     joints = [at]
@@ -85,9 +84,12 @@ def grow(roots: Roots, style: Style, skull: PlacedSkull, root_at: Tensor, outwar
         radius = (away[0] * away[0] + away[1] * away[1] + away[2] * away[2]).sqrt()
         away = away / radius
         rise = min(1.0, (j + 1) / 3)
-        floor = skull.surface_radius(away) + height * rise
+        surface = scalp.skull.surface_radius(away)
+        floor = surface + height * rise
         held = floor + (radius - floor) * (1 - style.cling[:, None] * field.held(at[1]))
-        at = centre + away * torch.maximum(floor, held)
+        outer = torch.maximum(floor, held)
+        under_hat = at[1] > hat.height[:, None] + hat.slope[:, None] * at[2] - 0.2
+        at = centre + away * torch.where(under_hat, torch.minimum(outer, surface + HAIR_UNDER_HAT_CM), outer)
         joints.append(at)
     path = torch.stack(joints, 1)
     along = torch.linspace(0, 1, JOINTS, device=path.device)
@@ -188,10 +190,9 @@ def _gathered(path: Tensor, lock: Tensor, clump: Tensor, along: Tensor) -> Tenso
 
 def _curled(path: Tensor, style: Style, lock: Tensor, dice: Tensor, growth: Tensor, along: Tensor) -> Tensor:
     """Strands (3, J, B, S) wound about their own course; dice (B, S) are the phases, alike within a lock."""
-    ahead = torch.cat((path[:, 1:], path[:, -1:]), 1) - torch.cat((path[:, :1], path[:, :-1]), 1)
     centre = torch.tensor(CENTRE, device=path.device)[:, None, None, None]
     outward = unit3(path - centre)
-    sideways = unit3(cross3(ahead, outward))
+    sideways = unit3(cross3(tangents(path), outward))
     first = path[:, 1] - path[:, 0]
     pace = (first[0] * first[0] + first[1] * first[1] + first[2] * first[2]).sqrt()
     arc = pace * (along * (JOINTS - 1))[:, None, None]

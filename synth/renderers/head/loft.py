@@ -27,15 +27,15 @@ RINGS: Final = np.array(
         (2.60, 9.45, 7.55, 2.20, -0.80, 1.00, -9.50, 0.00),  # brow
         (0.60, 8.95, 7.40, 0.30, -0.60, -1.00, -9.10, 0.02),  # eyes
         (-2.00, 8.90, 7.10, -2.00, -0.40, -3.40, -8.30, 0.02),  # cheekbones
-        (-5.10, 9.55, 6.75, -4.50, 0.00, -5.80, -7.40, 0.06),  # foot of the nose
-        (-6.90, 9.60, 6.40, -6.00, 0.20, -7.20, -6.90, 0.10),  # mouth
-        (-8.40, 9.15, 6.00, -7.20, 0.50, -8.40, -6.60, 0.10),
-        (-10.00, 9.35, 5.60, -8.40, 0.80, -9.60, -6.40, 0.08),  # chin
-        (-11.15, 8.65, 5.10, -9.50, 0.50, -10.60, -6.30, 0.05),  # jaw line
-        (-11.60, 7.00, 4.90, -10.60, -0.20, -11.60, -6.30, 0.00),  # under the jaw
-        (-12.20, 4.90, 5.10, -12.40, -0.90, -12.80, -6.40, 0.00),  # throat
-        (-14.80, 4.20, 5.40, -14.80, -1.30, -15.00, -6.80, 0.00),
-        (-19.00, 3.60, 6.20, -18.60, -1.60, -18.60, -7.60, 0.00),  # foot of the neck
+        (-5.10, 9.55, 6.70, -4.50, 0.00, -5.80, -7.40, 0.06),  # foot of the nose
+        (-6.90, 9.60, 6.25, -6.00, 0.20, -7.20, -6.90, 0.10),  # mouth
+        (-8.40, 9.15, 5.75, -7.20, 0.50, -8.40, -6.60, 0.12),
+        (-10.00, 9.30, 5.30, -8.40, 0.80, -9.60, -6.30, 0.13),  # chin
+        (-11.15, 8.60, 4.80, -9.50, 0.50, -10.60, -6.20, 0.12),  # jaw line
+        (-11.60, 7.10, 4.55, -10.60, -0.20, -11.60, -6.10, 0.05),  # under the jaw
+        (-12.20, 5.10, 4.75, -12.40, -0.90, -12.80, -6.20, 0.00),  # throat
+        (-14.80, 4.40, 5.05, -14.80, -1.30, -15.00, -6.60, 0.00),
+        (-19.00, 3.60, 6.00, -18.60, -1.60, -18.60, -7.50, 0.00),  # foot of the neck
     ]
 )
 
@@ -108,12 +108,14 @@ def lattice() -> Lattice:
     return Lattice(ring, np.concatenate((-half[:0:-1], half)))
 
 
-def loft(ring: Array, angle: Array) -> Array:
-    """Points of the bare head at ring numbers (R,) and angles (C,): (R, C, 3) cm."""
+def loft(ring: Array, angle: Array) -> tuple[Array, Array]:
+    """Points of the bare head at ring numbers (R,) and angles (C,), cm, and level unit vectors outwards: (R, C, 3)."""
     row = natural_spline(np.arange(float(len(RINGS))), RINGS, ring)[:, None]
     front_y, front_z, side_x, side_y, side_z, back_y, back_z, lean = np.moveaxis(row, -1, 0)
     sin, cos = np.sin(angle), np.cos(angle)
     ahead = cos > 0
     reach = np.where(ahead, (front_z - side_z) * (1 - lean * 4 * sin**2 * (1 - sin**2)), side_z - back_z)
     y = np.where(ahead, front_y, back_y)
-    return np.stack((side_x * sin, y + (side_y - y) * sin**2, side_z + reach * cos), -1)
+    points = np.stack((side_x * sin, y + (side_y - y) * sin**2, side_z + reach * cos), -1)
+    outwards = np.stack((reach * sin, 0 * reach, side_x * cos), -1)
+    return points, outwards / np.sqrt(np.sum(outwards**2, -1, keepdims=True) + 1e-12)

@@ -18,20 +18,26 @@ Array = NDArray[np.float64]
 
 #: name: centre x, y | radius x, y | degrees of turn (towards the middle below) | height, cm. Mirrored where x > 0.
 FORMS: Final = {
-    "orbit": (3.10, 0.15, 1.90, 1.35, 0.0, -0.55),
-    "orbit, inner": (1.75, 0.75, 0.70, 0.80, 0.0, -0.45),
-    "brow ridge": (2.90, 2.05, 2.00, 0.60, 0.0, 0.26),
-    "temple": (6.40, 3.20, 1.20, 2.20, 0.0, -0.25),
-    "cheekbone": (5.00, -1.90, 1.60, 1.10, -25.0, 0.42),
-    "cheek hollow": (4.90, -5.20, 1.10, 1.80, 20.0, -0.28),
-    "cheek": (3.30, -3.70, 1.50, 1.50, 0.0, 0.22),
-    "nasolabial fold": (2.70, -5.40, 0.42, 1.40, -28.0, -0.13),
-    "mentolabial fold": (0.00, -8.45, 1.50, 0.40, 0.0, -0.16),
-    "chin": (0.00, -10.10, 1.50, 0.95, 0.0, 0.35),
-    "philtrum": (0.00, -5.70, 0.26, 0.55, 0.0, -0.09),
-    "philtrum column": (0.46, -5.75, 0.20, 0.55, 8.0, 0.07),
-    "mouth corner": (2.75, -7.00, 0.40, 0.50, 0.0, -0.18),
-    "tear trough": (2.30, -1.20, 1.00, 0.40, -25.0, -0.10),
+    "orbit": (3.15, 0.25, 1.80, 1.25, 0.0, -0.42),
+    "orbit, inner": (1.75, 0.70, 0.75, 0.85, 0.0, -0.36),
+    "brow ridge": (3.00, 2.10, 2.00, 0.75, 0.0, 0.20),
+    "temple": (6.60, 3.00, 1.30, 2.20, 0.0, -0.30),
+    "cheekbone": (5.10, -1.90, 1.50, 1.00, -20.0, 0.30),
+    "cheekbone, front": (4.10, -2.20, 1.30, 0.90, -15.0, 0.18),
+    "cheek hollow": (5.30, -5.20, 1.10, 1.70, 15.0, -0.30),
+    "cheek": (3.30, -4.00, 1.30, 1.40, 0.0, 0.20),
+    "jaw corner": (5.60, -7.60, 1.00, 1.30, 0.0, 0.22),
+    "nasolabial fold": (2.60, -5.50, 0.50, 1.40, -28.0, -0.12),
+    "beside the mouth": (3.40, -7.40, 0.90, 1.20, 0.0, -0.12),
+    "mentolabial fold": (0.00, -8.50, 1.60, 0.45, 0.0, -0.16),
+    "chin": (0.00, -10.10, 1.30, 0.95, 0.0, 0.36),
+    "chin, side": (1.30, -10.60, 0.80, 0.70, 0.0, 0.12),
+    "philtrum": (0.00, -5.75, 0.28, 0.55, 0.0, -0.07),
+    "philtrum column": (0.50, -5.80, 0.28, 0.55, 8.0, 0.05),
+    "mouth corner": (2.70, -6.95, 0.45, 0.45, 0.0, -0.14),
+    "tear trough": (2.20, -1.25, 1.00, 0.45, -25.0, -0.10),
+    "sternomastoid": (3.30, -14.50, 0.75, 4.20, -26.0, 0.28),
+    "larynx": (0.00, -14.20, 0.75, 1.30, 0.0, 0.22),
 }
 
 #: the nose on the midline: y, z of the ridge | half width of the roof | drop of the wall per cm beside the roof
@@ -49,10 +55,12 @@ RIDGE: Final = np.array(
     ]
 )
 #: centre x, y, z | radii x, y, z of the balls that make the tip and the wings
-BALLS: Final = ((0.00, -3.95, 10.75, 0.85, 0.80, 0.98), (1.12, -4.35, 9.75, 0.64, 0.68, 0.95))
-NOSTRIL: Final = (0.62, -4.80, 0.36, 0.24, -25.0, -0.75)  # like FORMS
+BALLS: Final = ((0.00, -3.95, 10.60, 1.00, 0.95, 1.08), (1.02, -4.35, 9.60, 0.74, 0.80, 1.02))
+NOSTRIL: Final = (0.62, -4.85, 0.34, 0.24, -20.0, -0.55)  # like FORMS
 
 LID_THICKNESS: Final = 0.13
+LID_BLEND: Final = 0.55  # cm over which lids and nose round into the skin beside them
+NOSE_BLEND: Final = 0.5
 #: half axes of the body over which the lids are draped: wider than the eyeball, so that it carries the corners too
 EYE_BODY: Final = (1.85, 1.30, anatomy.EYEBALL_RADIUS)
 
@@ -92,7 +100,7 @@ def nose(x: Array, y: Array) -> Array:
     beside = np.sqrt(x**2 + roof**2) - roof
     height = ridge - wall * beside - 3 * np.maximum(y - 1.6, 0) - 6 * np.maximum(-5.4 - y, 0)
     for ball in BALLS:
-        height = smooth_max(height, _ball(x, y, ball), 0.35)
+        height = smooth_max(height, _ball(x, y, ball), 0.5)
     return height + bump(x, y, NOSTRIL)
 
 
@@ -108,22 +116,25 @@ def _lip_taper(x: Array) -> Array:
 
 def upper_lip_height(x: Array) -> Array:
     """Height of the red of the upper lip over the lip line, cm: two peaks beside the dip of cupid's bow."""
-    bow = 0.16 * np.exp(-((x / 0.28) ** 2))
-    return (anatomy.UPPER_LIP_HEIGHT + 0.04 - bow) * _lip_taper(x) ** 0.75 + 0.03
+    u = np.clip(np.abs(x) / anatomy.MOUTH_CORNER[0], 0, 1)
+    bow = 0.15 * np.exp(-((x / 0.30) ** 2))
+    return (anatomy.UPPER_LIP_HEIGHT + 0.06 - bow) * (1 - u**1.7) + 0.03
 
 
 def lower_lip_height(x: Array) -> Array:
     """Height of the red of the lower lip under the lip line, cm."""
-    return anatomy.LOWER_LIP_HEIGHT * _lip_taper(x) ** 0.8 + 0.03
+    return anatomy.LOWER_LIP_HEIGHT * _lip_taper(x) ** 0.9 + 0.03
 
 
 def lips(x: Array, y: Array) -> Array:
-    """Swelling of the lips, cm."""
+    """Swelling of the lips, cm: rolled in at the line between them, a soft ridge at their border."""
     v = y - lip_line(x)
-    taper = _lip_taper(x)
-    share = np.where(v > 0, v / upper_lip_height(x), -v / lower_lip_height(x))
-    fall = np.where(share < 1, 1 - (2 * share - 1) ** 2 * np.where(share < 0.5, 0.8, 0.6), 0.4 * np.exp(-((share - 1) / 0.5)))
-    return fall * taper**0.6 * np.where(v > 0, 0.42, 0.45)
+    upper = v > 0
+    share = np.abs(v) / np.where(upper, upper_lip_height(x), lower_lip_height(x))
+    swell = np.where(upper, 0.30, 0.42) * np.sin(np.pi * np.clip(0.18 + 0.62 * share, 0, 1))
+    beyond = np.where(upper, 0.24, 0.20) * np.exp(-np.maximum(share - 1, 0) / 0.6)
+    join = np.clip(1.6 - share, 0, 1) ** 2 / ((np.clip(1.6 - share, 0, 1)) ** 2 + np.clip(share - 0.55, 0, 1) ** 2 + 1e-9)
+    return (swell * join + beyond * (1 - join)) * _lip_taper(x) ** 0.8
 
 
 def lid_curve(dx: Array, upper: bool) -> Array:
@@ -147,19 +158,30 @@ def lid_thickness(dx: Array) -> Array:
     return LID_THICKNESS * np.clip(1 - (dx / anatomy.EYE_HALF_WIDTH) ** 4, 0, 1)
 
 
+def forms(points: Array, outwards: Array) -> Array:
+    """Displacement (..., 3) of the bare head's points (..., 3) by the soft forms, along the unit vectors `outwards`.
+
+    Near the middle of the face it goes straight ahead, so that eyes and mouth keep their width.
+    """
+    x, y, z = np.moveaxis(points, -1, 0)
+    height = np.clip((z + 0.5) / 2.5, 0, 1) * sum((bump(x, y, form) for form in FORMS.values()), np.zeros_like(x))
+    level = np.clip((np.abs(x) - 4.2) / 1.5, 0, 1)[..., None]
+    direction = level * outwards + (1 - level) * np.array((0.0, 0.0, 1.0))
+    return height[..., None] * direction
+
+
 def face_relief(points: Array, aperture: NDArray[np.bool_]) -> tuple[Array, Array]:
     """Heights z of the mean face over the bare head's points (..., 3), and how far each vertex lies on an eyeball's body.
 
     Inside the apertures the height is the eyeball's.
     """
     x, y, z = np.moveaxis(points, -1, 0)
-    front = np.clip((z - 0.5) / 2.5, 0, 1)
     dx = np.abs(x) - anatomy.EYE_X
-    skin = z + front * sum((bump(x, y, form) for form in FORMS.values()), np.zeros_like(x)) + front * lips(x, y)
-    lids, ahead = eye_body(dx, y, lid_thickness(dx)), front > 0.9
-    drape = np.where(ahead, lead(lids, skin, 0.35), 0)
-    height = np.where(ahead, smooth_max(lids, skin, 0.35), skin)
+    skin = z + np.clip((z - 0.5) / 2.5, 0, 1) * lips(x, y)
+    lids, ahead = eye_body(dx, y, lid_thickness(dx)), z > 2.8
+    drape = np.where(ahead, lead(lids, skin, LID_BLEND), 0)
+    height = np.where(ahead, smooth_max(lids, skin, LID_BLEND), skin)
     ridge = nose(x, y)
-    drape = drape * (1 - np.where(ahead, lead(ridge, height, 0.45), 0))
-    height = np.where(ahead, smooth_max(ridge, height, 0.45), height)
+    drape = drape * (1 - np.where(ahead, lead(ridge, height, NOSE_BLEND), 0))
+    height = np.where(ahead, smooth_max(ridge, height, NOSE_BLEND), height)
     return np.where(aperture, eye_body(dx, y, np.zeros_like(x)), height), np.where(aperture, 1.0, drape)

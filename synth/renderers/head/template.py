@@ -118,7 +118,7 @@ def _lip_coordinates(points: Array, slit: int) -> tuple[Array, Array, Array]:
 def template() -> Template:
     """Build the mean head."""
     grid = loft.lattice()
-    points = loft.loft(grid.ring, grid.angle)
+    points, outwards = loft.loft(grid.ring, grid.angle)
     columns = points.shape[1]
     front = points[:, columns // 2]
     slit = int(np.argmin(np.abs(front[:, 1] - anatomy.STOMION[1]) + FAR * (front[:, 2] < 5)))
@@ -128,6 +128,7 @@ def template() -> Template:
     eye_u = np.where(eye_v < FAR, (np.abs(points[..., 0]) - anatomy.EYE_X) / anatomy.EYE_HALF_WIDTH, FAR)
     rows = np.arange(len(points))[:, None]
     aperture = (rows > upper) & (rows < lower) & (np.abs(eye_u) < 1)
+    points += relief.forms(points, outwards)
     points[..., 2], drape = relief.face_relief(points, aperture)
 
     doubled = np.insert(np.arange(len(points)), slit + 1, slit)

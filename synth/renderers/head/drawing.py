@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
-from samplers.errors import MissingPackage
+from samplers.errors import MissingPackageError
 from synth.renderers.head import raster
 from synth.renderers.head.camera import Camera, Triple, components
 from synth.renderers.head.scene import Scene
@@ -33,11 +33,11 @@ class Kernel(Protocol):
 def kernel_named(name: str, device: torch.device) -> tuple[str, Kernel]:
     """The rasteriser "torch" or "numba"; "auto" takes numba on a CPU where it is installed. Returns its name too.
 
-    Raises MissingPackage when numba is asked for and absent.
+    Raises MissingPackageError when numba is asked for and absent.
     """
     installed = importlib.util.find_spec("numba") is not None
     if name == "numba" and not installed:
-        raise MissingPackage("the numba rasteriser needs numba: pip install numba, or choose kernel: torch")
+        raise MissingPackageError("the numba rasteriser needs numba: pip install numba, or choose kernel: torch")
     if name == "torch" or device.type != "cpu" or not installed:
         return "torch", raster
     return "numba", importlib.import_module("synth.renderers.head.raster_numba")

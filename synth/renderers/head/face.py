@@ -193,10 +193,12 @@ class Face:
 
     def _body(self, dx: Tensor, dy: Tensor) -> Tensor:
         """Height of the body under the lids over the eyeball's centre, as `relief.eye_body`."""
-        across, up = dx / (EYE_BODY[0] + self._thickness), dy / (EYE_BODY[1] + self._thickness)
+        inwards, outwards, upwards, ahead = EYE_BODY
+        across = dx / (torch.where(dx > 0, outwards, inwards) + self._thickness)
+        up = dy / (upwards + self._thickness)
         inside = 1 - across * across - up * up
         height = torch.where(inside > 0.04, inside.clamp(min=0.04).sqrt(), 0.2 + 2.5 * (inside - 0.04))
-        return height * (EYE_BODY[2] + self._thickness)
+        return height * (ahead + self._thickness)
 
     def place(self, subject: Subject) -> PlacedFace:
         """Place the faces of B pictures."""

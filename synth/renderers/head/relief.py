@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 #: name: centre x, y | radius x, y | degrees of turn (towards the middle below) | height, cm. Mirrored where x > 0.
 FORMS: Final = {
-    "orbit": (3.15, 0.25, 1.80, 1.25, 0.0, -0.42),
+    "orbit": (3.00, 0.60, 1.90, 1.10, 0.0, -0.50),
     "orbit, inner": (1.75, 0.70, 0.75, 0.85, 0.0, -0.36),
     "brow ridge": (3.00, 2.10, 2.00, 0.75, 0.0, 0.20),
     "temple": (6.60, 3.00, 1.30, 2.20, 0.0, -0.30),
@@ -43,8 +43,8 @@ FORMS: Final = {
 #: the nose on the midline: y, z of the ridge | half width of the roof | drop of the wall per cm beside the roof
 RIDGE: Final = np.array(
     [
-        (1.60, 8.80, 0.60, 1.2),
-        (0.60, 9.20, 0.55, 1.4),
+        (1.60, 9.15, 0.70, 1.2),
+        (0.60, 9.18, 0.60, 1.4),
         (-0.80, 9.95, 0.50, 1.7),
         (-2.40, 10.85, 0.50, 1.9),
         (-3.60, 11.50, 0.55, 2.0),
@@ -55,14 +55,15 @@ RIDGE: Final = np.array(
     ]
 )
 #: centre x, y, z | radii x, y, z of the balls that make the tip and the wings
-BALLS: Final = ((0.00, -3.95, 10.60, 1.00, 0.95, 1.08), (1.02, -4.35, 9.60, 0.74, 0.80, 1.02))
-NOSTRIL: Final = (0.62, -4.85, 0.34, 0.24, -20.0, -0.55)  # like FORMS
+BALLS: Final = ((0.00, -3.95, 10.60, 1.00, 0.95, 1.08), (1.02, -4.38, 9.35, 0.76, 0.80, 1.00))
+NOSTRIL: Final = (0.66, -4.78, 0.30, 0.26, -25.0, -0.85)  # like FORMS
 
 LID_THICKNESS: Final = 0.13
 LID_BLEND: Final = 0.55  # cm over which lids and nose round into the skin beside them
 NOSE_BLEND: Final = 0.5
-#: half axes of the body over which the lids are draped: wider than the eyeball, so that it carries the corners too
-EYE_BODY: Final = (1.85, 1.30, anatomy.EYEBALL_RADIUS)
+#: half axes of the body over which the lids are draped (towards the nose, outwards, up, ahead): wider than the eyeball, so
+#: that it carries the corners too
+EYE_BODY: Final = (1.85, 1.57, 1.30, anatomy.EYEBALL_RADIUS)
 
 
 def bump(x: Array, y: Array, form: tuple[float, ...]) -> Array:
@@ -100,7 +101,7 @@ def nose(x: Array, y: Array) -> Array:
     beside = np.sqrt(x**2 + roof**2) - roof
     height = ridge - wall * beside - 3 * np.maximum(y - 1.6, 0) - 6 * np.maximum(-5.4 - y, 0)
     for ball in BALLS:
-        height = smooth_max(height, _ball(x, y, ball), 0.5)
+        height = smooth_max(height, _ball(x, y, ball), 0.7)
     return height + bump(x, y, NOSTRIL)
 
 
@@ -148,8 +149,9 @@ def lid_curve(dx: Array, upper: bool) -> Array:
 
 def eye_body(dx: Array, dy: Array, thickness: Array) -> Array:
     """Height z of the body under the lids, swollen by `thickness`; far below outside of it."""
-    inside = 1 - (dx / (EYE_BODY[0] + thickness)) ** 2 - (dy / (EYE_BODY[1] + thickness)) ** 2
-    depth = EYE_BODY[2] + thickness
+    inwards, outwards, up, ahead = EYE_BODY
+    inside = 1 - (dx / (np.where(dx > 0, outwards, inwards) + thickness)) ** 2 - (dy / (up + thickness)) ** 2
+    depth = ahead + thickness
     return anatomy.EYEBALL_CENTRE[2] + depth * np.where(inside > 0.04, np.sqrt(np.maximum(inside, 0.04)), 0.2 + 2.5 * (inside - 0.04))
 
 

@@ -38,14 +38,14 @@ ATTRIBUTES: dict[str, Attribute] = {
     ),
 }
 
-SCLERA = (0.53, 0.485, 0.45)
-SCLERA_RED = (0.50, 0.32, 0.29)  # towards the corners
+SCLERA = (0.47, 0.43, 0.40)
+SCLERA_RED = (0.44, 0.28, 0.255)  # towards the corners
 TEAR_DUCT = (0.52, 0.24, 0.21)
 STROMA_BLUE, STROMA_GREY, STROMA_GREEN = (0.145, 0.225, 0.31), (0.20, 0.225, 0.235), (0.17, 0.20, 0.095)
 BROWN_LIGHT, BROWN_DARK = (0.165, 0.078, 0.026), (0.028, 0.0135, 0.007)
 PUPIL_RADIUS = 0.19
 LID_SHADOW_CM = 0.17
-GLINT, GLINT_RADIUS = 0.95, 0.078
+GLINT, GLINT_RADIUS = 0.80, 0.078
 CORNEA_RADIUS = 0.78
 WET_GLOSS, WET_SHARPNESS = 0.25, 150.0
 RADIANS = 3.14159265 / 180.0
@@ -60,6 +60,14 @@ class Lids(Protocol):
     aperture: Tensor  # (N,), 1 between the margins
 
 
+class Opened(Protocol):
+    """What eyes need of a placed face."""
+
+    positions: Tensor  # (B, N, 3)
+    points: dict[str, Tensor]  # (B, 3) each: eye_left and eye_right are the eyeballs' centres
+    openness: Tensor  # (B, 2), left and right eye: 0 is shut
+
+
 def aperture_height(u: Tensor) -> Tensor:
     """Distance between the lid margins of the mean, open eye at u, cm."""
     return 2.0 * anatomy.EYE_HALF_HEIGHT * (1.0 - u.abs() * u * u.sign()).clamp(min=0.0)
@@ -71,7 +79,7 @@ class Eyes:
     def __init__(self, face: Lids) -> None:
         self.index = (face.aperture > 0.5).nonzero()[:, 0]
         u, v = face.eye_u[self.index], face.eye_v[self.index].clamp(0.0, 1.0)
-        self.right = face.canonical[self.index, 0] > 0  # on the right of the picture
+        self.side = (face.canonical[self.index, 0] > 0).long()  # 1 on the right of the picture
         height = aperture_height(u)
         below_lid, above_lid = (1.0 - v) * height, v * height
         shadow = 0.72 * torch.exp(-below_lid / LID_SHADOW_CM) + 0.22 * torch.exp(-above_lid / 0.07)
@@ -80,10 +88,12 @@ class Eyes:
         self.red = (0.12 + 0.75 * masks.smooth_step(0.5, 1.0, u.abs())).clamp(max=1.0)
         self.duct = masks.smooth_step(-0.80, -0.93, u)
 
-    def paint(self, subject: Subject, positions: Tensor, centres: tuple[Tensor, Tensor], canvas: Canvas) -> None:
-        """Paint the eyeballs: `positions` of all vertices (B, N, 3), `centres` of the left and right eyeball (B, 3)."""
-        centre = torch.where(self.right[:, None], centres[1][:, None], centres[0][:, None])
-        outward = unit(positions.index_select(1, self.index) - centre)
+    def paint(self, subject: Subject, placed: Opened, canvas: Canvas) -> None:
+        """Paint the eyeballs where they lie between the lids; nearly shut eyes are dark."""
+        centres = torch.stack((placed.points["eye_left"], placed.points["eye_right"]), 1)
+        outward = unit(placed.positions.index_select(1, self.index) - centres[:, self.side])
+        open_share = masks.smooth_step(0.03, 0.30, placed.openness)[:, self.side]
+        light = self.light * open_share
         gaze = _gaze(subject)
         off_x, off_y, off_z = ((outward - gaze[:, None]) * anatomy.EYEBALL_RADIUS).unbind(-1)
         radius = (off_x * off_x + off_y * off_y + off_z * off_z + 1e-8).sqrt()
@@ -91,14 +101,14 @@ class Eyes:
         share = radius / iris_radius
         iris = 1.0 - masks.smooth_step(0.93, 1.06, share)
         colour = mix(self._sclera(subject), self._iris(subject, share, off_x / radius), iris[..., None])
-        colour = colour * self.light[None, :, None]
-        glint = _glint(subject.attributes, gaze, off_x, off_y) * self.light
+        colour = colour * light[..., None]
+        glint = _glint(subject.attributes, gaze, off_x, off_y) * light
         colour = mix(colour, GLINT, glint[..., None])
         canvas.albedo.index_copy_(1, self.index, colour)
         canvas.normals.index_copy_(1, self.index, outward)
-        canvas.gloss.index_fill_(1, self.index, WET_GLOSS)
+        canvas.gloss.index_copy_(1, self.index, WET_GLOSS * open_share)
         canvas.sharpness.index_fill_(1, self.index, WET_SHARPNESS)
-        canvas.occlusion.index_copy_(1, self.index, (0.35 + 0.65 * self.light)[None].expand(len(radius), -1))
+        canvas.occlusion.index_copy_(1, self.index, 0.35 + 0.65 * light)
 
     def _sclera(self, subject: Subject) -> Tensor:
         """White of the eye, red at the corners, pink at the tear duct: (B, n, 3)."""

@@ -36,6 +36,7 @@ class LidPaint:
     def __init__(self, face: Lids) -> None:
         near = (face.eye_v > -REACH_CM) & (face.eye_v < 1.0 + REACH_CM) & (face.eye_u.abs() < 1.6)
         self.index = near.nonzero()[:, 0]
+        self.side = (face.canonical[self.index, 0] > 0).long()
         self.u, v = face.eye_u[self.index], face.eye_v[self.index]
         self.above, below = v - 1.0, -v  # cm beyond the margins, negative on the other side
         outward = masks.smooth_step(-1.0, 0.6, self.u)
@@ -53,13 +54,16 @@ class LidPaint:
         self.shadow = shadow_top * (1.0 - masks.smooth_step(0.9, 1.45, self.u.abs()))
         self.liner = torch.exp(-outside / 0.13 - inside / 0.06) * wing.clamp(min=0.0)
 
-    def paint(self, subject: Subject, taste: Tensor, canvas: Canvas) -> None:
-        """Paint crease, waterline, make-up and lashes, in this order; `taste` (B, 1) chooses the eye shadow."""
+    def paint(self, subject: Subject, openness: Tensor, taste: Tensor, canvas: Canvas) -> None:
+        """Paint crease, waterline, make-up and lashes, in this order.
+
+        `openness` (B, 2) of the left and right eye: the waterline hides in a shut eye. `taste` (B, 1): colour of the eye shadow.
+        """
         traits = subject.traits
         made_up = column(subject.attributes["make_up"] * (1.0 - 0.9 * maleness(subject)))
         device = made_up.device
         self._crease(subject, canvas)
-        water = self.waterline * column(0.55 + 0.1 * traits["lid_redness"] - 0.12 * skin_melanin(subject))
+        water = self.waterline * openness[:, self.side].clamp(0.0, 1.0) * column(0.55 + 0.1 * traits["lid_redness"] - 0.12 * skin_melanin(subject))
         coat(canvas.albedo, self.index, torch.tensor(WATERLINE, device=device), water)
         warm = (0.5 + 0.5 * torch.tanh(taste + 0.5))[..., None]
         cold_colour, warm_colour = torch.tensor(SHADOW_COLD, device=device), torch.tensor(SHADOW_WARM, device=device)

@@ -27,7 +27,7 @@ TRAITS: tuple[Trait, ...] = (
 LIP_TISSUE = (0.68, 0.47, 0.41)
 LIP_BLOOD_ABSORPTION = (0.16, 0.78, 0.66)
 LIP_MELANIN_ABSORPTION = (0.78, 0.99, 1.10)
-STICK_LIGHTNESS = 0.50  # red channel of a lipstick of mean darkness
+STICK_LIGHTNESS = 0.40  # red channel of a lipstick of mean darkness
 LIP_SHARPNESS = 34.0
 LINE_CM = 0.075  # half width of the shade between closed lips
 
@@ -77,7 +77,7 @@ def _colour(subject: Subject, made_up: Tensor, taste: Tensor) -> Tensor:
     blood = 1.25 * torch.exp(0.30 * traits["lip_blood"]) * (1.0 - 0.35 * ageing(subject)) * (1.0 - 0.15 * maleness(subject))
     melanin = (0.14 + 1.0 * skin_melanin(subject)) * torch.exp(0.20 * traits["lip_melanin"])
     bare = absorb(LIP_TISSUE, (blood, LIP_BLOOD_ABSORPTION), (melanin, LIP_MELANIN_ABSORPTION))
-    light = STICK_LIGHTNESS * torch.exp(-0.40 * taste[:, 0] - 0.28 * skin_melanin(subject))
+    light = STICK_LIGHTNESS * torch.exp(-0.32 * taste[:, 0] - 0.50 * skin_melanin(subject))
     pure = 0.5 + 0.5 * torch.tanh(taste[:, 1])
     stick = torch.stack((light, light * (0.40 - 0.28 * pure), light * (0.36 - 0.20 * pure)), -1)
     return mix(bare, stick, 0.75 * made_up[:, None])

@@ -87,8 +87,8 @@ class Skin:
         self.wrinkles.paint(subject, canvas)
         self.lips.paint(subject, lipstick, canvas)
         self.brows.paint(subject, canvas)
-        self.eyes.paint(subject, placed.positions, (placed.points["eye_left"], placed.points["eye_right"]), canvas)
-        self.lids.paint(subject, eye_shadow, canvas)
+        self.eyes.paint(subject, placed, canvas)
+        self.lids.paint(subject, placed.openness, eye_shadow, canvas)
         return Surface(
             faces=self.face.faces,
             positions=placed.positions,

@@ -28,23 +28,20 @@ def key_of(seed: int, purpose: str) -> Key:
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")
 
 
-def _multiply(word: Tensor, constant: int) -> tuple[Tensor, Tensor]:
-    """High and low 32 bits of word * constant, by 16-bit halves: int64 never overflows."""
-    low_half = (word & 0xFFFF) * constant
-    high_half = (word >> 16) * constant + (low_half >> 16)
-    return high_half >> 16, ((high_half & 0xFFFF) << 16) | (low_half & 0xFFFF)
-
-
 def philox(counter: Tensor, key: Tensor | Key) -> Tensor:
-    """Philox-4x32-10 of int64 counters (..., 4) under a key (pair, or (..., 2)): int64 (..., 4), each in [0, 2^32)."""
-    c0, c1, c2, c3 = counter.unbind(-1)
-    k0, k1 = key if isinstance(key, tuple) else key.unbind(-1)
-    for _ in range(_ROUNDS):
-        high0, low0 = _multiply(c0, _MULTIPLIERS[0])
-        high1, low1 = _multiply(c2, _MULTIPLIERS[1])
-        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
-        k0, k1 = (k0 + _WEYL[0]) & _WORD, (k1 + _WEYL[1]) & _WORD
-    return torch.stack((c0, c1, c2, c3), -1)
+    """Philox-4x32-10 of int64 counters (..., 4) under a key (pair, or (..., 2)): int64 (..., 4), each in [0, 2^32).
+
+    The 64-bit products wrap around in int64; their upper and lower 32 bits are what the definition asks for all the same.
+    """
+    device = counter.device
+    multipliers, weyl = torch.tensor((_MULTIPLIERS, _WEYL), device=device)
+    if isinstance(key, tuple):
+        key = torch.tensor(key, device=device)
+    even, odd = counter[..., 0::2], counter[..., 1::2]
+    for turn in range(_ROUNDS):
+        product = (even * multipliers).flip(-1)
+        even, odd = ((product >> 32) & _WORD) ^ odd ^ ((key + turn * weyl) & _WORD), product & _WORD
+    return torch.stack((even, odd), -1).flatten(-2)
 
 
 def words(key: Tensor | Key, index: Tensor, n: int) -> Tensor:

@@ -56,6 +56,7 @@ ATTRIBUTES: Final = {
 
 STRANDS: Final = 380
 JOINTS: Final = 4
+LIP_CLEARANCE_CM: Final = 0.55  # hairs of a moustache end above the lips
 VISIBLE_CM: Final = 0.25  # shorter beards are a tint only
 
 
@@ -106,7 +107,7 @@ class BeardArea:
         soul = _edge(0.75 - side, 0.0, 0.2) * _edge(-7.9 - y, 0.0, 0.15)
         chin = _edge(2.9 - side, 0.0, 0.4) * _edge(-8.75 - y, 0.0, 0.2)
         self._chin = torch.maximum(soul, chin) * off_lips * _edge(y + 12.0, 0.0, 0.5)
-        self._cheek_height = y - (-2.2 - 1.15 * (6.9 - side).clamp(min=0) + 0.08 * (6.9 - side).clamp(min=0) ** 2)
+        self._cheek_height = y - (-1.2 - 1.15 * (6.9 - side).clamp(min=0) + 0.08 * (6.9 - side).clamp(min=0) ** 2)
         self._cheek = _edge(side - 2.6, 0.0, 0.4) * _edge(y + 10.6, 0.0, 0.8) * off_lips
         self._neck = _edge(-10.3 - y, 0.0, 0.5) * _edge(y + 13.0, 0.0, 0.8) * front
 
@@ -146,6 +147,7 @@ class Beard:
         self._vertex = sown(canonical, hairy, torch.ones(len(hairy), dtype=torch.float64), STRANDS)
         self._area = BeardArea(canonical[self._vertex])
         points = canonical[self._vertex]
+        self._moustache = (self._area._moustache > 0.3).float()
         self._outwards = torch.sign(points[:, 0]) * (points[:, 0].abs() / 4).clamp(0, 1)
         self._dice = uniforms((13, 17), torch.tensor([[0, 0, k] for k in range(6)]), STRANDS).float().to(canonical.device)
         self._faces = ribbon_faces(STRANDS, JOINTS).to(canonical.device)
@@ -161,7 +163,8 @@ class Beard:
         thick = (0.14 * subject.traits["beard_density"]).exp()[:, None]
         full = (density * 1.3 * thick > dice[0]).float() * density
         root, outward = (v[:, self._vertex].permute(2, 0, 1) for v in (placed.positions, placed.normals))
-        length = growth.length[:, None] * (0.6 + 0.6 * dice[1]) * full
+        longest = LIP_CLEARANCE_CM + 10.0 * (1 - self._moustache)
+        length = torch.minimum(growth.length[:, None], longest) * (0.6 + 0.6 * dice[1]) * full
         path = self._path(root, outward, length, dice)
         along = torch.linspace(0, 1, JOINTS, device=root.device)[:, None, None]
         width = (0.1 + 0.12 * growth.length.clamp(max=1.2))[:, None] * (0.7 + 0.6 * dice[2]) * (1.15 - along) * full
@@ -174,9 +177,9 @@ class Beard:
     def _path(self, root: Tensor, outward: Tensor, length: Tensor, dice: Tensor) -> Tensor:
         """Hairs that leave the skin slantwise and bend down: (3, J, B, S)."""
         down = torch.tensor((0.0, -1.0, 0.1), device=root.device)[:, None, None].expand_as(root)
-        spread = torch.stack((self._outwards * 0.35 + 0.7 * (dice[4] - 0.5), 0.3 * (dice[5] - 0.5), 0 * dice[5]))
+        spread = torch.stack((self._outwards * 0.1 + 0.6 * (dice[4] - 0.5), 0.3 * (dice[5] - 0.5), 0 * dice[5]))
         lay = unit3(down + spread)
-        first = unit3(outward * 0.8 + lay)
+        first = unit3(outward * 0.45 + lay)
         t = torch.linspace(0, 1, JOINTS, device=root.device)[:, None, None]
         course = first[:, None] * t + (lay - first)[:, None] * (0.5 * t * t)
         return root[:, None] + outward[:, None] * 0.03 + course * length

@@ -50,7 +50,7 @@ LENS_RINGS: Final = 3
 EDGES: Final = 4  # corners of a tube's cross-section
 CORNEA_GAP: Final = 1.35  # from the pupil's plane to the lens, cm
 WRAP: Final = 0.024  # how much the frame bends around the face: cm per cm squared
-CLEAR_OPACITY, SUN_OPACITY = 0.055, 0.93
+CLEAR_OPACITY, SUN_OPACITY = 0.05, 0.97
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def frame_of(subject: Subject, sun: Tensor) -> Frame:
         half_height=(1.5 + 0.55 * column[2]) * larger,
         square=column[3],
         lift=0.35 * (column[4] - 0.35) - 0.1 * subject.traits["sex"].tanh()[:, None],
-        thickness=(0.14 + 0.24 * column[5] * column[5]) * (1 - 0.35 * metal),
+        thickness=(0.17 + 0.3 * column[5] * column[5]) * (1 - 0.35 * metal),
         low=0.25 + 0.25 * column[6],
         colour=colours[kind],
         lens=tints[(u[:, 7] * len(LENS_COLOURS)).long()],
@@ -115,12 +115,11 @@ class Glasses:
         sun = worn == CHOICES.index("sun")
         frame = frame_of(subject, sun)
         outlines = [self._outline(frame, placed, side) for side in (-1, 1)]
-        lenses = [outline - (outline - centre) * 0.0 for outline, centre in outlines]
-        parts = [_tube(path, *_rim_axes(path, centre), frame, closed=True) for path, (_, centre) in zip(lenses, outlines, strict=True)]
-        parts.append(_tube(*_bridge(outlines, placed), frame, closed=False))
+        parts = [_tube(rim, *_rim_axes(rim, centre), frame) for rim, centre in outlines]
+        parts.append(_tube(*_bridge(outlines), frame))
         for k, side in enumerate((-1, 1)):
             ear = placed.points["ear_left" if side < 0 else "ear_right"]
-            parts.append(_tube(*_temple(outlines[k][0], ear, side), frame, closed=False))
+            parts.append(_tube(*_temple(outlines[k][0], ear, side), frame))
         positions, normals = (torch.cat([part[i] for part in parts], 1) for i in (0, 1))
         ones = torch.ones_like(positions[..., 0])
         solid = Surface(
@@ -128,7 +127,7 @@ class Glasses:
             positions,
             normals,
             frame.colour[:, None].expand_as(positions),
-            ones * (1.2 + 3.0 * frame.metal),
+            ones * (0.3 + 1.2 * frame.metal),
             ones * 40.0,
             ones * 0.9,
             present=present,
@@ -158,13 +157,13 @@ class Glasses:
             discs.append(torch.cat((centre, *rings), 1))
         positions = torch.cat(discs, 1)
         middle = positions[:, :, :1] * 0.1
-        normals = unit(torch.cat((middle, (positions[:, :, 1:2] - outlines[0][1][:, :, 1:2]) * 0.08, torch.ones_like(middle)), -1))
+        normals = unit(torch.cat((middle, (positions[:, :, 1:2] - outlines[0][1][:, :, 1:2]) * 0.1 - 0.12, torch.ones_like(middle)), -1))
         ones = torch.ones_like(positions[..., 0])
         high = ((positions[..., 1] - outlines[0][1][..., 1]) * 0.25 + 0.5).clamp(0, 1)
-        opacity = torch.where(sun[:, None], SUN_OPACITY - 0.25 * (1 - high), CLEAR_OPACITY + 0.05 * high)
-        albedo = torch.where(sun[:, None], frame.lens, torch.full_like(frame.lens, 0.5))
+        opacity = torch.where(sun[:, None], SUN_OPACITY - 0.12 * (1 - high), CLEAR_OPACITY + 0.04 * high)
+        albedo = torch.where(sun[:, None], frame.lens, torch.full_like(frame.lens, 0.12))
         return Surface(
-            self._lens_faces, positions, normals, albedo[:, None].expand_as(positions), ones * 6.0, ones * 60.0, ones, present=present, opacity=opacity
+            self._lens_faces, positions, normals, albedo[:, None].expand_as(positions), ones * 0.8, ones * 250.0, ones, present=present, opacity=opacity
         )
 
 
@@ -175,7 +174,7 @@ def _rim_axes(path: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
     return unit((path - centre) * torch.tensor((1.0, 1.0, 0.0), device=path.device)), ahead
 
 
-def _bridge(outlines: list[tuple[Tensor, Tensor]], placed: PlacedFace) -> tuple[Tensor, Tensor, Tensor]:
+def _bridge(outlines: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
     """A low arch from lens to lens: path (B, BRIDGE, 3) and two axes."""
     # Points of the outline run counter-clockwise from the picture's right: the inner upper points face each other.
     start, end = outlines[0][0][:, OUTLINE // 10 : OUTLINE // 10 + 1], outlines[1][0][:, OUTLINE // 2 - OUTLINE // 10, None]
@@ -201,7 +200,7 @@ def _temple(rim: Tensor, ear: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor
     return path, upwards, aside
 
 
-def _tube(path: Tensor, first: Tensor, second: Tensor, frame: Frame, closed: bool) -> tuple[Tensor, Tensor]:
+def _tube(path: Tensor, first: Tensor, second: Tensor, frame: Frame) -> tuple[Tensor, Tensor]:
     """Positions and normals (B, P * EDGES, 3) of a bar of rectangular section along a path (B, P, 3)."""
     half = 0.5 * frame.thickness[..., None]
     corners = ((1, 1), (1, -1), (-1, -1), (-1, 1))

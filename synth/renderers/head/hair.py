@@ -34,8 +34,10 @@ TRAITS: Final = (
 STRANDS: Final = 740
 LOCKS: Final = 130  # leading strands
 DICE: Final = 10  # uniform numbers per strand
+FRONT_FINER: Final = 0.3  # strands at the forehead are finer
+INNER_WIDER: Final = 1.6  # long hair is filled by wider ribbons below the visible ones
 #: How densely roots are sown, by place: the part of the head that pictures show gets most.
-FRONT_DENSITY, SIDE_DENSITY, BACK_DENSITY = 1.9, 1.25, 0.45
+FRONT_DENSITY, SIDE_DENSITY, BACK_DENSITY = 1.9, 1.35, 0.6
 
 
 class Hair:
@@ -61,10 +63,11 @@ class Hair:
         path, along = strands.joints, strands.along[:, None, None]
         away = unit3(path - torch.tensor(CENTRE, device=path.device)[:, None, None, None])
         taper = (4.0 - 3.85 * along).clamp(max=1) * (0.55 + along * 4).clamp(max=1)
-        width = style.width[:, None] * (0.6 + 0.8 * dice[8]) * strands.growth * taper
-        return ribbons(path, away, width, self._painted(subject, strands, dice), self._faces)
+        inner = (1 - strands.depth) * (1 - strands.depth) * (style.side_length[:, None] * 0.08).clamp(max=1) * (1 - self._roots.front)
+        width = style.width[:, None] * (1 - FRONT_FINER * self._roots.front) * (0.6 + 0.8 * dice[8] + INNER_WIDER * inner) * strands.growth * taper
+        return ribbons(path, away, width, self._painted(subject, style, strands, dice), self._faces)
 
-    def _painted(self, subject: Subject, strands: Strands, dice: Tensor) -> Paint:
+    def _painted(self, subject: Subject, style: Style, strands: Strands, dice: Tensor) -> Paint:
         """The colours of every joint."""
         traits = subject.traits
         colour = hair_colour(subject).permute(1, 0)[:, None, :, None]
@@ -74,7 +77,8 @@ class Hair:
         streak = (dice[8] < 0.1 + 0.09 * traits["hair_streaks"][:, None]).float() * 0.8
         root = 0.75 + 0.25 * (along * 5).clamp(max=1)
         albedo = colour * (shade * (1 + streak) * tips * root)[None]
-        occlusion = (0.3 + 0.7 * strands.depth) * (0.6 + 0.4 * (along * 3).clamp(max=1))
+        thick = (style.layer_top[:, None] * 0.8).clamp(max=1)
+        occlusion = (1 - 0.7 * thick * (1 - strands.depth)) * (0.6 + 0.4 * (along * 3).clamp(max=1))
         shine = (0.5 + 0.6 * dice[9]) * (0.35 * traits["hair_shine"][:, None]).exp()
         return Paint(albedo, occlusion, shine * occlusion)
 

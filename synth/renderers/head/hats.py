@@ -38,6 +38,7 @@ HAIR_UNDER_HAT_CM: Final = 0.25  # how thick hair is pressed under a hat
 ROWS, COLUMNS = 14, 72
 VISOR_ROWS, VISOR_COLUMNS = 6, 25
 VISOR_LENGTH: Final = 6.3
+VISOR_THICKNESS: Final = 0.15
 VISOR_HALF_DEG: Final = 58.0
 
 #: Linear RGB of cloth: black, charcoal, navy, grey, wine, olive, cream, mustard, blue.
@@ -162,22 +163,26 @@ class _Visor:
         reach = VISOR_LENGTH * out * round_front
         drop = -0.28 * reach - 0.9 * across * across * out - 0.02 * reach * reach
         self._offset = torch.stack((0.1 * across * reach, drop + 0.25, reach + 0 * across), -1).view(-1, 3)
-        self._faces = grid_faces(VISOR_ROWS, VISOR_COLUMNS).to(device)
+        faces = grid_faces(VISOR_ROWS, VISOR_COLUMNS)
+        self._faces = torch.cat((faces, faces + VISOR_ROWS * VISOR_COLUMNS)).to(device)
 
     def surface(self, placed: PlacedFace, cloth: Tensor, present: Tensor) -> Surface:
         centre = torch.tensor(CENTRE, device=cloth.device)
         x, y, z = (placed.positions[:, self._vertex] - centre).unbind(-1)
         rim = centre + self._direction * (_smoothed((x * x + y * y + z * z).sqrt()) + 0.55)[..., None]
-        positions = rim.repeat(1, VISOR_ROWS, 1) + self._offset
+        upper = rim.repeat(1, VISOR_ROWS, 1) + self._offset
+        normals = _grid_normals(upper, VISOR_ROWS, VISOR_COLUMNS)
+        positions = torch.cat((upper, upper - normals * VISOR_THICKNESS), 1)
         ones = torch.ones_like(positions[..., 0])
+        below = torch.cat((ones[:, : upper.shape[1]], ones[:, upper.shape[1] :] * 0.5), 1)
         return Surface(
             self._faces,
             positions,
-            _grid_normals(positions, VISOR_ROWS, VISOR_COLUMNS),
+            torch.cat((normals, -normals), 1),
             cloth[:, 1:].expand_as(positions) * 0.9,
             ones * 0.2,
             ones * 12.0,
-            ones * 0.95,
+            below,
             softness=0.1,
             present=present,
         )

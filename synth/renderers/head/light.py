@@ -53,8 +53,9 @@ ATTRIBUTES: Final[dict[str, Attribute]] = {
     ),
 }  # fmt: skip
 
-WRAP_SKIN: Final = (0.34, 0.17, 0.10)  # how far light creeps around soft matter: red, green, blue
-WRAP_LAMP: Final = 0.28  # the same for a wide lamp on anything
+KEY_LIGHT, ROOM_LIGHT = 2.1, 0.62  # what the lamp and the room give when all light is theirs
+WRAP_SKIN: Final = (0.24, 0.12, 0.07)  # how far light creeps around soft matter: red, green, blue
+WRAP_LAMP: Final = 0.14  # the same for a wide lamp on anything
 SHADOW_TINT: Final = (0.75, 0.30, 0.12)  # how much of a shadow's edge fills with scattered light in soft matter
 SKY, FLOOR, WALL, FRONT = 0.42, 0.30, 0.22, 0.15  # the room's light from above, the floor's share, from one side, from the camera
 FRESNEL_AT_NORMAL: Final = 0.04
@@ -94,9 +95,9 @@ def set_lamps(attributes: Mapping[str, Tensor]) -> Lamps:
     opposite = torch.where(side > 0, -1.0, 1.0) * RIM_AZIMUTH_DEG
     return Lamps(
         towards=_direction(azimuth, elevation),
-        key=key_colour * (1.25 * (1 - share)),
-        room=room_colour * (0.85 * share),
-        wall=-0.6 * side,
+        key=key_colour * (KEY_LIGHT * (1 - share)),
+        room=room_colour * (ROOM_LIGHT * share),
+        wall=0.6 * side,
         softness=attributes["light_softness"],
         behind=_direction(opposite, torch.full_like(opposite, RIM_ELEVATION_DEG)),
         rim=key_colour * attributes["rim_light"][:, None],

@@ -45,8 +45,8 @@ ATTRIBUTES: Final[dict[str, Attribute]] = {
         "Darkening of the corners.", 0.0, "share", 0, 1, distribution=Sometimes(chance=0.3, then=Uniform(low=0.05, high=0.5))
     ),
     "blur_px": Attribute(
-        "Blur of lens and focus: standard deviation in pixels of a 112 px picture.",
-        0.0, "px", 0, 4, distribution=Sometimes(chance=0.55, then=Uniform(low=0.25, high=0.95), otherwise=0.25),
+        "Blur of focus and motion: standard deviation in pixels of a 112 px picture.",
+        0.0, "px", 0, 4, distribution=Sometimes(chance=0.45, then=Uniform(low=0.2, high=0.9)),
     ),
     "resolution": Attribute(
         "Pixels that the camera spent on the face, as a share of the picture's own.",
@@ -54,7 +54,7 @@ ATTRIBUTES: Final[dict[str, Attribute]] = {
     ),
     "noise": Attribute(
         "Sensor noise: standard deviation at middle grey, in grey levels.",
-        0.0, "grey level", 0, 40, distribution=Sometimes(chance=0.7, then=Uniform(low=0.5, high=7.0)),
+        0.0, "grey level", 0, 40, distribution=Sometimes(chance=0.7, then=Uniform(low=0.3, high=4.0)),
     ),
     "jpeg_quality": Attribute(
         "Quality of the JPEG file the picture once was; 100 leaves it as it is.",
@@ -65,8 +65,10 @@ ATTRIBUTES: Final[dict[str, Attribute]] = {
 METER_CENTRE, METER_RADIUS = (0.5, 0.6), (0.3, 0.36)  # the ellipse that the camera meters, in shares of the picture
 METER_LEVEL: Final = 0.2  # light from a face of middling skin in middling light
 METER_POWER: Final = 0.62  # 1 would bring every face to the same grey
-METER_GAIN: Final = 1.6
+METER_GAIN: Final = 1.5
+FILM: Final = (2.3, 0.08, 2.35, 0.62, 0.17)  # x (a x + b) / (x (c x + d) + e)
 METER_STEPS: Final = 1 << 16
+OPTICS_PX: Final = 0.36  # what even a sharp lens and its sensor blur, in pixels of the picture
 BLUR_TAPS: Final = 6  # on either side, in pixels of the picture
 GREY_WEIGHTS: Final = (0.2126, 0.7152, 0.0722)
 NOISE_TABLE: Final = 1 << 16
@@ -90,7 +92,8 @@ class Darkroom:
         """Linear light (B, H, H, 3) to pictures uint8 (B, H, H, 3); `key` (B, 2) seeds the noise."""
         scale = light.shape[1] / TEMPLATE_SIZE_PX
         light = light * self._metered(light)
-        light = _blur(light, attributes["blur_px"] * scale)
+        blur_px = attributes["blur_px"] * scale
+        light = _blur(light, (blur_px * blur_px + OPTICS_PX * OPTICS_PX).sqrt())
         light = light * _gain(attributes)[:, None, None] * _vignette(light, attributes["vignette"])
         shown = _grade(_tone(light), attributes)
         shown = _few_pixels(shown, attributes["resolution"])
@@ -134,10 +137,10 @@ def _gain(attributes: Mapping[str, Tensor]) -> Tensor:
 
 
 def _tone(light: Tensor) -> Tensor:
-    """The film's curve: linear light to display values in [0, 1), straight in the shadows, a long soft shoulder."""
-    light = light.clamp(min=0)
-    shouldered = light * (1 + light * 0.06) / (1 + light * 0.62)
-    return _encode(shouldered.clamp(max=1))
+    """The film's curve: linear light to display values in [0, 1), a short toe and a long soft shoulder."""
+    light = light.clamp(0, 50)
+    a, b, c, d, e = FILM
+    return _encode(light * (a * light + b) / (light * (c * light + d) + e))
 
 
 def _encode(linear: Tensor) -> Tensor:
@@ -172,8 +175,6 @@ def _vignette(light: Tensor, strength: Tensor) -> Tensor:
 
 def _blur(light: Tensor, deviation_px: Tensor) -> Tensor:
     """Gaussian blur of each picture by its own standard deviation (B,); the border repeats."""
-    if not bool((deviation_px > 0).any()):
-        return light
     variance = (deviation_px * deviation_px).clamp(min=1e-3)
     reach = 3 * deviation_px + 1  # each picture's own, so that it does not depend on its neighbours in the batch
     taps = [(-0.5 * k * k / variance).exp() * (k <= reach) for k in range(BLUR_TAPS + 1)]

@@ -26,7 +26,7 @@ FORMS: Final = {
     "cheekbone, front": (4.10, -2.20, 1.30, 0.90, -15.0, 0.18),
     "cheek hollow": (5.30, -5.20, 1.10, 1.70, 15.0, -0.30),
     "cheek": (3.30, -4.00, 1.30, 1.40, 0.0, 0.20),
-    "jaw corner": (5.60, -7.60, 1.00, 1.30, 0.0, 0.22),
+    "jaw corner": (5.20, -7.60, 1.00, 1.30, 0.0, 0.18),
     "nasolabial fold": (2.60, -5.50, 0.50, 1.40, -28.0, -0.12),
     "beside the mouth": (3.40, -7.40, 0.90, 1.20, 0.0, -0.12),
     "mentolabial fold": (0.00, -8.50, 1.60, 0.45, 0.0, -0.16),
@@ -55,7 +55,7 @@ RIDGE: Final = np.array(
     ]
 )
 #: centre x, y, z | radii x, y, z of the balls that make the tip and the wings
-BALLS: Final = ((0.00, -3.95, 10.60, 1.00, 0.95, 1.08), (1.02, -4.38, 9.35, 0.76, 0.80, 1.00))
+BALLS: Final = ((0.00, -3.95, 10.60, 0.94, 0.92, 1.06), (1.02, -4.38, 9.35, 0.76, 0.80, 1.00))
 NOSTRIL: Final = (0.66, -4.78, 0.30, 0.26, -25.0, -0.85)  # like FORMS
 
 LID_THICKNESS: Final = 0.13

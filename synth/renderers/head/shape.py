@@ -177,7 +177,7 @@ CHEEKS: Final = (
 JAW: Final = (
     ShapeTrait(
         "jaw_width", "width between the jaw corners",
-        (Move((5.4, -8, 2.5), (2.8, 2.7, 4.2), shift=(0.31, 0, 0)),), {"sex": 0.35},
+        (Move((5.4, -8, 2.5), (2.8, 2.7, 4.2), shift=(0.27, 0, 0)),), {"sex": 0.3},
     ),
     ShapeTrait(
         "jaw_corner_height", "low or high jaw corners",
@@ -185,7 +185,7 @@ JAW: Final = (
     ),
     ShapeTrait(
         "jaw_taper", "fullness of the jaw between corner and chin",
-        (Move((4.0, -9.5, 6), (1.6, 1.6, 3.2), shift=(0.25, 0, 0.04)),),
+        (Move((4.0, -9.5, 6), (1.6, 1.6, 3.2), shift=(0.19, 0, 0.03)),),
     ),
     ShapeTrait(
         "chin_width", "width of the chin",

@@ -1,0 +1,53 @@
+# make demo    install, and build the quickstart dataset into out/quickstart
+# make test    install, and run all tests
+# make check   lint, types and tests
+# make bench   measure, and print one table
+#
+# PYTHON       the interpreter to make .venv with (3.11 or newer)
+# TORCH_INDEX  a package index with the PyTorch build you want (CPU or CUDA); unset: pip's own
+# FAISS        cpu or gpu
+
+PYTHON ?= python3
+FAISS ?= cpu
+OUT ?= out/quickstart
+
+PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
+TORCH = torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.PHONY: demo test lint types check bench clean
+
+demo: .venv/demo-installed
+	.venv/bin/hypersynth build quickstart --out $(OUT)
+
+test: .venv/test-installed
+	.venv/bin/python -m pytest
+
+lint: .venv/test-installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: .venv/test-installed
+	.venv/bin/mypy
+
+check: lint types test
+
+bench: .venv/test-installed
+	.venv/bin/python -m bench
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Hypersynth needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/demo-installed: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing into .venv (a minute or two)"
+	$(PIP) install -c constraints.txt $(TORCH)
+	$(PIP) install -c constraints.txt -e '.[$(FAISS),ray]'
+	touch $@
+
+.venv/test-installed: .venv/demo-installed
+	$(PIP) install -c constraints.txt -e '.[$(FAISS),ray,test]'
+	touch $@
+
+clean:
+	rm -rf .venv out

@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from synth.renderers.head import anatomy
 from synth.renderers.head.axes import ageing
 from synth.renderers.head.canvas import column, mix
 from synth.renderers.head.colours import person_normals
@@ -25,13 +26,15 @@ TRAITS: tuple[Trait, ...] = ()
 #: Widths of the teeth from the midline outwards, cm along the arch; the lower front teeth are narrower.
 UPPER_WIDTHS = (0.84, 0.66, 0.76, 0.70, 0.68, 0.95)
 LOWER_WIDTHS = (0.54, 0.58, 0.68, 0.70, 0.70, 1.05)
-UPPER_CROWN_CM, LOWER_CROWN_CM, GUM_CM = 0.98, 0.85, 0.55
-ARCH_DEPTH = 0.20  # cm backwards per square cm sideways
+UPPER_CROWN_CM, LOWER_CROWN_CM = 0.98, 0.80
+UPPER_GUM_CM, LOWER_GUM_CM = 0.5, 0.15
+ARCH_HALF_WIDTH_CM = 2.15
+ARCH_DEPTH = 0.30  # cm backwards per square cm sideways
 ARCH_COLUMNS, ARCH_ROWS = 49, 9
 TONGUE_COLUMNS, TONGUE_ROWS = 13, 9
 THROAT_COLUMNS, THROAT_ROWS = 13, 7
-THROAT_BACK_CM = 2.6
-THROAT_HALF_WIDTH_CM, THROAT_HALF_HEIGHT_CM = 3.0, 3.2
+THROAT_BACK_CM, THROAT_SIDE_CM = 2.7, 3.4  # how far behind the teeth its middle and its sides lie
+THROAT_HALF_WIDTH_CM, THROAT_BEYOND_CM = 3.1, 0.7  # it reaches this far above the upper and below the lower teeth
 
 ENAMEL = (0.60, 0.555, 0.46)
 GUM = (0.40, 0.155, 0.14)
@@ -68,13 +71,13 @@ class Layer:
     enamel: Tensor  # (n,), 1 on teeth
     light: Tensor  # (n,), share of light that gets there
     gloss: float
-    lower: bool  # hangs on the lower jaw
+    jaw: Tensor  # (n,), 1 where it moves with the lower jaw, 0 with the skull
 
 
-def _arch(widths: tuple[float, ...], crown: float, lower: bool) -> Layer:
+def _arch(widths: tuple[float, ...], crown: float, gum_height: float, lower: bool) -> Layer:
     """A row of teeth with its gum; the edge of the teeth lies at offset y = 0."""
-    across = torch.linspace(-2.75, 2.75, ARCH_COLUMNS)
-    up = torch.linspace(crown + GUM_CM, 0.0, ARCH_ROWS)
+    across = torch.linspace(-ARCH_HALF_WIDTH_CM, ARCH_HALF_WIDTH_CM, ARCH_COLUMNS)
+    up = torch.linspace(crown + gum_height, 0.0, ARCH_ROWS)
     y, x = (grid.flatten() for grid in torch.meshgrid(up, across, indexing="ij"))
     arc = x.abs() * (1.0 + 0.11 * x * x)  # length along the arch
     start, near, tooth = torch.zeros_like(arc), torch.full_like(arc, 9.0), torch.zeros_like(arc)
@@ -88,19 +91,20 @@ def _arch(widths: tuple[float, ...], crown: float, lower: bool) -> Layer:
     margin = crown - 0.16 * torch.exp(-near / 0.12) - 0.05 * tooth * (tooth != 2.0)
     gum = smooth_step(margin - 0.06, margin + 0.06, y)
     rounded = 0.11 * (1.0 - torch.exp(-near / 0.14))
-    z = -ARCH_DEPTH * x * x + rounded * (1.0 - gum) + 0.06 * gum - 0.05 * (y / crown)
+    z = -ARCH_DEPTH * x * x + rounded * (1.0 - gum) + 0.06 * gum - 0.12 * (y / crown) * (y / crown)
     edge = 0.05 * (tooth == 1.0) + 0.09 * gap * (y < 0.3)  # lateral incisors are shorter, corners rounded
     y = y + edge * (1.0 - gum)
     normals = unit(torch.stack((0.75 * ARCH_DEPTH * 2.0 * x, 0.12 * torch.ones_like(x), torch.ones_like(x)), -1))
     tone = (1.0 - 0.50 * gap) * (1.0 - 0.06 * tooth)
     enamel = torch.tensor(ENAMEL) * tone[:, None]
     colour = mix(enamel, torch.tensor(GUM), gum[:, None])
-    light = torch.exp(-(x / 2.0).square()) * (1.0 - 0.35 * (y / (crown + GUM_CM)))
+    light = torch.exp(-(x / 1.9).square()) * (1.0 - 0.35 * (y / (crown + gum_height)))
     if lower:
         y, light = -y, light * 0.80
         normals = normals * torch.tensor([1.0, -1.0, 1.0])
     faces = grid_faces(ARCH_ROWS, ARCH_COLUMNS)
-    return Layer(torch.stack((x, y, z), -1), normals, faces, colour, 1.0 - gum, light, 0.8, lower)
+    jaw = torch.full_like(x, float(lower))
+    return Layer(torch.stack((x, y, z), -1), normals, faces, colour, 1.0 - gum, light, 0.8, jaw)
 
 
 def _tongue() -> Layer:
@@ -112,24 +116,23 @@ def _tongue() -> Layer:
     y = -0.85 + 0.85 * rise.sqrt() * (0.25 + 0.75 * (1.0 - (1.0 - t).square())) - 0.12 * torch.exp(-(s / 0.12).square()) * t
     z = -0.55 - 2.4 * t
     normals = unit(torch.stack((0.7 * s, 0.75 * torch.ones_like(s), 0.7 - 0.3 * t), -1))
-    light = 0.75 * torch.exp(-1.6 * t) * (0.6 + 0.4 * rise)
+    light = 0.8 * torch.exp(-0.9 * t) * (0.65 + 0.35 * rise)
     colour = torch.tensor(TONGUE).expand(len(t), 3)
     faces = grid_faces(TONGUE_ROWS, TONGUE_COLUMNS)
-    return Layer(torch.stack((x, y, z), -1), normals, faces, colour, torch.zeros_like(t), light, 0.6, lower=True)
+    return Layer(torch.stack((x, y, z), -1), normals, faces, colour, torch.zeros_like(t), light, 0.6, torch.ones_like(t))
 
 
 def _throat() -> Layer:
-    """A dark sheet behind everything."""
+    """A dark sheet behind everything; its upper half hangs on the skull, its lower half on the jaw."""
     across, up = torch.linspace(-1.0, 1.0, THROAT_COLUMNS), torch.linspace(1.0, -1.0, THROAT_ROWS)
     v, s = (grid.flatten() for grid in torch.meshgrid(up, across, indexing="ij"))
-    x, y = s * THROAT_HALF_WIDTH_CM, v * THROAT_HALF_HEIGHT_CM
-    z = -THROAT_BACK_CM + 0.9 * s * s * 0.0
+    x, y = s * THROAT_HALF_WIDTH_CM, v * THROAT_BEYOND_CM
+    z = -THROAT_BACK_CM + (THROAT_BACK_CM - THROAT_SIDE_CM) * s * s
     normals = torch.tensor([0.0, 0.0, 1.0]).expand(len(s), 3)
     colour = torch.tensor(THROAT).expand(len(s), 3)
     faces = grid_faces(THROAT_ROWS, THROAT_COLUMNS)
-    return Layer(
-        torch.stack((x, y, z), -1), normals, faces, colour, torch.zeros_like(s), torch.ones_like(s) * 0.5, 0.0, lower=False
-    )
+    light = torch.full_like(s, 0.5)
+    return Layer(torch.stack((x, y, z), -1), normals, faces, colour, torch.zeros_like(s), light, 0.0, 0.5 - 0.5 * v)
 
 
 class Mouth:
@@ -139,7 +142,9 @@ class Mouth:
         device = face.canonical.device
         line = (face.lip_v == 0) & (face.lip_u < 0.8)
         self.lips = [(line & (face.lip_side * side > 0)).nonzero()[:, 0] for side in (1.0, -1.0)]
-        layers = (_throat(), _tongue(), _arch(UPPER_WIDTHS, UPPER_CROWN_CM, False), _arch(LOWER_WIDTHS, LOWER_CROWN_CM, True))
+        upper = _arch(UPPER_WIDTHS, UPPER_CROWN_CM, UPPER_GUM_CM, lower=False)
+        lower = _arch(LOWER_WIDTHS, LOWER_CROWN_CM, LOWER_GUM_CM, lower=True)
+        layers = (_throat(), _tongue(), upper, lower)
         counts = [len(layer.offsets) for layer in layers]
         starts = [sum(counts[:i]) for i in range(len(counts))]
         self.faces = torch.cat([layer.faces + start for layer, start in zip(layers, starts, strict=True)]).to(device)
@@ -149,7 +154,7 @@ class Mouth:
         self.enamel = torch.cat([layer.enamel for layer in layers]).to(device)
         self.light = torch.cat([layer.light for layer in layers]).to(device)
         self.gloss = torch.cat([torch.full_like(layer.light, layer.gloss) for layer in layers]).to(device)
-        self.lower = torch.cat([torch.full_like(layer.light, float(layer.lower)) for layer in layers]).to(device)
+        self.jaw = torch.cat([layer.jaw for layer in layers])[:, None].to(device)
 
     def surfaces(self, subject: Subject, placed: Hung) -> list[Surface]:
         """One surface, present where the lips are apart."""
@@ -157,9 +162,10 @@ class Mouth:
         gap = (upper - lower).amax(1)
         if not bool((gap > OPEN_CM).any()):
             return []
-        jaw = self.lower[:, None]
-        anchor = placed.points["upper_teeth"][:, None] * (1.0 - jaw) + placed.points["lower_teeth"][:, None] * jaw
-        positions = anchor + self.offsets
+        anchor = mix(placed.points["upper_teeth"][:, None], placed.points["lower_teeth"][:, None], self.jaw)
+        width = placed.points["mouth_right"][:, 0] - placed.points["mouth_left"][:, 0]
+        narrow = (width / (2.0 * anatomy.MOUTH_CORNER[0])).clamp(0.75, 1.0)  # small mouths have narrow jaws around them
+        positions = anchor + self.offsets * torch.stack((narrow, torch.ones_like(narrow), narrow), -1)[:, None]
         light = self.light * column(0.30 + 0.70 * (gap / LIT_FROM_CM).clamp(0.0, 1.0))
         everywhere = torch.ones_like(light)
         return [

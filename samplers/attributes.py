@@ -180,11 +180,12 @@ def draw_attributes(seed: int, declared: Mapping[str, Attribute], laws: Laws, in
     `index` is int64 (B, 3): identity, view, attempt. Numbers come as float32 (B,), choices as int64 (B,), the
     position in `Attribute.choices`. `laws` must hold every declared name (`complete_laws`).
     """
-    drawn = {}
-    for name, attribute in declared.items():
-        u = random.uniforms(random.key_of(seed, f"attribute/{name}"), index, 1)[:, 0]
-        drawn[name] = _draw(attribute, laws[name], u)
-    return drawn
+    if not declared:
+        return {}
+    count = len(index)
+    keys = torch.tensor([random.key_of(seed, f"attribute/{name}") for name in declared])
+    u = random.uniforms(keys.repeat_interleave(count, 0), index.repeat(len(declared), 1), 1).view(len(declared), count)
+    return {name: _draw(declared[name], laws[name], u[i]) for i, name in enumerate(declared)}
 
 
 def _draw(attribute: Attribute, law: Law, u: Tensor) -> Tensor:

@@ -158,14 +158,15 @@ def _draw_batch(
         landmarks = tools.renderer.landmarks(views)
     with ledger.timed("check"):
         evidence, reasons = _examine(spec, tools, images, views)
+    attributes = named_values(spec.variety.declared, views)
     for row, place in enumerate(batch):
         reason = reasons[row]
         candidate = Candidate(
             attempt=attempt,
             reason=reason,
-            attributes=named_values(spec.variety.declared, views, row),
+            attributes=attributes[row],
             cosine=float(evidence.cosine[row]) if evidence else None,
-            landmarks=None if landmarks is None else [round(float(x), 3) for x in landmarks[row].flatten()],
+            landmarks=None if landmarks is None else [round(x, 3) for x in landmarks[row].flatten().tolist()],
             embedding=evidence.embedding[row].tolist() if evidence and spec.embeddings else None,
             # On the pool's thread, encoding overlaps the next micro-batch's rendering.
             jpeg=pool.submit(encode_jpeg, images[row].numpy(), spec.jpeg_quality) if _wanted(spec, reason) else None,

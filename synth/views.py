@@ -39,13 +39,13 @@ def draw_views(variety: Variety, anchors: Anchors, index: Tensor) -> Views:
     )
 
 
-def named_values(declared: Mapping[str, Attribute], views: Views, row: int) -> dict[str, float | str]:
-    """The attributes of one picture as words and numbers, six digits each."""
-    values: dict[str, float | str] = {}
+def named_values(declared: Mapping[str, Attribute], views: Views) -> list[dict[str, float | str]]:
+    """The attributes of every picture as words and numbers, six digits each."""
+    columns = []
     for name, attribute in declared.items():
-        value = views.attributes[name][row]
-        values[name] = attribute.choices[int(value)] if attribute.choices else float(f"{float(value):.6g}")
-    return values
+        values = views.attributes[name].tolist()
+        columns.append([attribute.choices[v] if attribute.choices else float(f"{v:.6g}") for v in values])
+    return [dict(zip(declared, row, strict=True)) for row in zip(*columns, strict=True)] or [{}] * len(views)
 
 
 def attempt_index(pictures: Tensor, attempt: int) -> Tensor:

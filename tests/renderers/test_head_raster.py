@@ -21,7 +21,7 @@ def random_screen(seed: int, pictures: int, vertices: int, triangles: int, sprea
     depth = torch.rand(pictures, vertices, generator=chance) * 50
     hidden = torch.rand(pictures, vertices, generator=chance) < 0.4
     faces = torch.randint(0, vertices, (triangles, 3), generator=chance)
-    return raster.Screen(raster.snap(place[0], 1), raster.snap(place[1], 1), raster.snap_depth(depth), hidden, faces)
+    return raster.Screen(raster.snap(place[0], 1), raster.snap(place[1], 1), raster.snap_depth(depth), hidden, faces, triangles // 2)
 
 
 def lattice(columns: int, jitter: int, seed: int) -> raster.Screen:

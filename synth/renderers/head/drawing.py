@@ -52,7 +52,8 @@ class Drawing:
         self.scene = scene
         self.world = camera.pose(components(scene.positions), scene.follow)
         x, y = (raster.snap(px, SAMPLES_PER_PX) for px in camera.project(self.world))
-        self._screen = raster.Screen(x, y, raster.snap_depth(NEAR_CM - self.world[2]), scene.absent, scene.faces)
+        depth = raster.snap_depth(NEAR_CM - self.world[2])
+        self._screen = raster.Screen(x, y, depth, scene.absent, scene.faces, scene.closed)
         self.keys = kernel.visible(self._screen, size * SAMPLES_PER_PX)
         if nearer_than is not None:
             nearer = self.keys >> raster.TRIANGLE_BITS < nearer_than >> raster.TRIANGLE_BITS

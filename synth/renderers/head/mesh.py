@@ -32,6 +32,7 @@ class Surface:
     softness: float = 0.0  # 0 is opaque matter; 1 is skin: light wraps around, red farthest
     follow: Tensor | None = None  # float32 (N,); None: 1 everywhere
     present: Tensor | None = None  # bool (B,): pictures that show this part; None: all
+    closed: bool = False  # bounds solid matter: faces run counter-clockwise seen from outside, and inside is never seen
     opacity: Tensor | None = None  # float32 (B, N): below 1 only for glass, drawn over everything else; None: opaque
 
 

@@ -46,11 +46,11 @@ ATTRIBUTES: Final[dict[str, Attribute]] = {
     ),
     "blur_px": Attribute(
         "Blur of focus and motion: standard deviation in pixels of a 112 px picture.",
-        0.0, "px", 0, 4, distribution=Sometimes(chance=0.45, then=Uniform(low=0.2, high=0.9)),
+        0.0, "px", 0, 4, distribution=Sometimes(chance=0.4, then=Uniform(low=0.15, high=0.75)),
     ),
     "resolution": Attribute(
-        "Pixels that the camera spent on the face, as a share of the picture's own.",
-        1.0, "share", 0.15, 1, distribution=Sometimes(chance=0.25, then=Uniform(low=0.4, high=0.95), otherwise=1.0),
+        "Pixels that the camera spent on the face along one side, as a share of 112.",
+        1.0, "share", 0.2, 1, distribution=Sometimes(chance=0.2, then=Uniform(low=0.5, high=0.95), otherwise=1.0),
     ),
     "noise": Attribute(
         "Sensor noise: standard deviation at middle grey, in grey levels.",
@@ -65,11 +65,13 @@ ATTRIBUTES: Final[dict[str, Attribute]] = {
 METER_CENTRE, METER_RADIUS = (0.5, 0.6), (0.3, 0.36)  # the ellipse that the camera meters, in shares of the picture
 METER_LEVEL: Final = 0.2  # light from a face of middling skin in middling light
 METER_POWER: Final = 0.62  # 1 would bring every face to the same grey
-METER_GAIN: Final = 1.5
+METER_GAIN: Final = 1.32
 FILM: Final = (2.3, 0.08, 2.35, 0.62, 0.17)  # x (a x + b) / (x (c x + d) + e)
 METER_STEPS: Final = 1 << 16
+COARSE_VARIANCE: Final = 1 / 12 + 1 / 6  # of a box and of linear interpolation, each one coarse pixel wide
 OPTICS_PX: Final = 0.36  # what even a sharp lens and its sensor blur, in pixels of the picture
-BLUR_TAPS: Final = 6  # on either side, in pixels of the picture
+DISPLAY_GAMMA: Final = 2.2
+MIDDLE_GREY: Final = 0.45
 GREY_WEIGHTS: Final = (0.2126, 0.7152, 0.0722)
 NOISE_TABLE: Final = 1 << 16
 NOISE_CHROMA: Final = 0.5  # strength of the noise in one channel against that common to all
@@ -92,13 +94,11 @@ class Darkroom:
         """Linear light (B, H, H, 3) to pictures uint8 (B, H, H, 3); `key` (B, 2) seeds the noise."""
         scale = light.shape[1] / TEMPLATE_SIZE_PX
         light = light * self._metered(light)
-        blur_px = attributes["blur_px"] * scale
-        light = _blur(light, (blur_px * blur_px + OPTICS_PX * OPTICS_PX).sqrt())
+        light = _blur(light, _softness_px(attributes, scale))
         light = light * _gain(attributes)[:, None, None] * _vignette(light, attributes["vignette"])
-        shown = _grade(_tone(light), attributes)
-        shown = _few_pixels(shown, attributes["resolution"])
-        grey_levels = (self._noisy(shown, attributes["noise"], key) * 255 + 0.5).floor().clamp(0, 255).to(torch.uint8)
-        return _jpeg(grey_levels, attributes["jpeg_quality"])
+        shown = _grade(_film(light, attributes["gamma"]), attributes)
+        shown = self._noisy(shown, attributes["noise"], key)
+        return _jpeg((shown * 255 + 0.5).floor().clamp(0, 255).to(torch.uint8), attributes["jpeg_quality"])
 
     def _metered(self, light: Tensor) -> Tensor:
         """The factor (B, 1, 1, 1) by which the camera exposes for the face, as far as cameras do.
@@ -136,28 +136,20 @@ def _gain(attributes: Mapping[str, Tensor]) -> Tensor:
     )
 
 
-def _tone(light: Tensor) -> Tensor:
-    """The film's curve: linear light to display values in [0, 1), a short toe and a long soft shoulder."""
-    light = light.clamp(0, 50)
+def _film(light: Tensor, gamma: Tensor) -> Tensor:
+    """The film's curve and the display's: linear light to display values in (0, 1), a short toe and a long soft shoulder."""
+    light = light.clamp(1e-5, 50)
     a, b, c, d, e = FILM
-    return _encode(light * (a * light + b) / (light * (c * light + d) + e))
-
-
-def _encode(linear: Tensor) -> Tensor:
-    """The sRGB transfer curve."""
-    curved = 1.055 * (linear.clamp(min=1e-4).log() * (1 / 2.4)).exp() - 0.055
-    return torch.where(linear < 0.0031308, 12.92 * linear, curved)
+    exposed = light * (a * light + b) / (light * (c * light + d) + e)
+    return (exposed.log() * (gamma * (1 / DISPLAY_GAMMA))[:, None, None, None]).exp()
 
 
 def _grade(shown: Tensor, attributes: Mapping[str, Tensor]) -> Tensor:
-    """Saturation, contrast and gamma of the finished picture."""
-    saturation, contrast, gamma = (
-        attributes[name][:, None, None, None] for name in ("saturation", "contrast", "gamma")
-    )
+    """Saturation and contrast of the finished picture."""
+    saturation, contrast = (attributes[name][:, None, None, None] for name in ("saturation", "contrast"))
     grey = _grey(shown)[..., None]
     shown = grey + (shown - grey) * saturation
-    shown = 0.45 + (shown - 0.45) * contrast
-    return (shown.clamp(1e-4, 1).log() * gamma).exp()
+    return MIDDLE_GREY + (shown - MIDDLE_GREY) * contrast
 
 
 def _grey(colour: Tensor) -> Tensor:
@@ -175,17 +167,16 @@ def _vignette(light: Tensor, strength: Tensor) -> Tensor:
 
 def _blur(light: Tensor, deviation_px: Tensor) -> Tensor:
     """Gaussian blur of each picture by its own standard deviation (B,); the border repeats."""
-    variance = (deviation_px * deviation_px).clamp(min=1e-3)
-    reach = 3 * deviation_px + 1  # each picture's own, so that it does not depend on its neighbours in the batch
-    taps = [(-0.5 * k * k / variance).exp() * (k <= reach) for k in range(BLUR_TAPS + 1)]
+    size, variance = light.shape[1], deviation_px * deviation_px
+    reach = (3 * deviation_px).floor() + 1  # each picture's own: its blur must not depend on its neighbours in the batch
+    farthest = int(reach.max())
+    taps = [(-0.5 * k * k / variance).exp() * (k <= reach) for k in range(farthest + 1)]
     total = taps[0]
     for tap in taps[1:]:
         total = total + 2 * tap
     weights = [(tap / total)[:, None, None, None] for tap in taps]
-    size = light.shape[1]
-    farthest = min(BLUR_TAPS, int(reach.max()))
+    place = torch.arange(size, device=light.device)
     for axis in (1, 2):
-        place = torch.arange(size, device=light.device)
         blurred = light * weights[0]
         for k in range(1, farthest + 1):
             ahead = light.index_select(axis, (place + k).clamp(max=size - 1))
@@ -195,26 +186,11 @@ def _blur(light: Tensor, deviation_px: Tensor) -> Tensor:
     return light
 
 
-def _few_pixels(shown: Tensor, share: Tensor) -> Tensor:
-    """What is left of a picture taken with fewer pixels and enlarged again: each axis averaged and interpolated."""
-    if not bool((share < 1).any()):
-        return shown
-    size = shown.shape[1]
-    few = (share * size + 0.5).floor().clamp(4, size)
-    blurred = _blur(shown, 0.42 * (size / few - 1).clamp(min=0).sqrt())
-    place = (torch.arange(size, device=shown.device) + 0.5) * (few / size)[:, None] - 0.5
-    below = place.floor()
-    part = place - below
-    # The few pixels' centres, looked up in the blurred picture, then blended in pairs.
-    low, high = (
-        (((below + step).clamp(min=0).minimum(few[:, None] - 1) + 0.5) * (size / few)[:, None]).floor().long().clamp(0, size - 1)
-        for step in (0, 1)
-    )
-    for axis in (1, 2):
-        shape = (-1, size, 1, 1) if axis == 1 else (-1, 1, size, 1)
-        first, second = (torch.gather(blurred, axis, at.view(shape).expand(blurred.shape)) for at in (low, high))
-        blurred = first + (second - first) * part.view(shape)
-    return torch.where((share < 1)[:, None, None, None], blurred, shown)
+def _softness_px(attributes: Mapping[str, Tensor], scale: float) -> Tensor:
+    """Standard deviation (B,) of all blurs together: optics, focus, and pixels that were averaged and interpolated again."""
+    focus, coarse = attributes["blur_px"] * scale, 1 / attributes["resolution"]
+    resampled = (coarse * coarse - 1) * (COARSE_VARIANCE * scale * scale)
+    return (focus * focus + resampled + OPTICS_PX * OPTICS_PX).sqrt()
 
 
 def _jpeg(pictures: Tensor, quality: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 Corners are snapped to 1/64 of a sample. A sample belongs to a triangle when its three edge functions are positive, or
 zero on an edge that runs down (or right, when level): of two triangles that share an edge exactly one owns a sample
 lying on it, so surfaces are watertight. The nearest triangle wins by the smallest packed key (depth above, triangle
-below), and colours are interpolated and summed as integers. Nothing is rounded in an order that could differ.
+below), and depths and colours are interpolated to whole numbers by one product of exact float64 numbers. Nothing is
+rounded in an order that could differ.
 
 `raster_numba` does the same for the CPU, several times faster, with equal integers. This module does not know what is
 drawn: colours may be light, normals or anything else in [0, `CHANNEL_TOP`].
@@ -20,9 +21,9 @@ from torch import Tensor
 SUBSAMPLE_BITS: Final = 6  # corners lie on a grid of 1/64 sample
 SUBSAMPLE: Final = 1 << SUBSAMPLE_BITS
 TRIANGLE_BITS: Final = 24  # of a key; the depth is above them
-DEPTH_STEPS_PER_CM: Final = 2048
-DEPTH_TOP: Final = 1 << 20
-OUTSIDE: Final = 1 << 13  # samples: corners farther out are pulled in to here
+DEPTH_STEPS_PER_CM: Final = 1024
+DEPTH_TOP: Final = (1 << 16) - 1
+OUTSIDE: Final = 1 << 11  # samples: corners farther out are pulled in to here, so that area times value stays below 2^53
 EMPTY: Final = 1 << 62  # the key of a sample that no triangle covers
 CHANNEL_ONE: Final = 1 << 12  # what stands for 1.0
 CHANNEL_TOP: Final = (1 << 16) - 1  # brightest storable value
@@ -37,6 +38,7 @@ class Screen:
     depth: Tensor  # int32 (B, N) in [0, DEPTH_TOP], away from the camera
     hidden: Tensor  # bool (B, N): a triangle with three hidden corners is not drawn
     faces: Tensor  # int64 (F, 3)
+    closed: int = 0  # so many triangles, the first ones, bound solid matter: they are not drawn when seen from behind
 
 
 def snap(px: Tensor, samples_per_px: float) -> Tensor:
@@ -64,6 +66,8 @@ def visible(screen: Screen, samples: int) -> Tensor:
     left, width = _span(x, samples)
     top, height = _span(y, samples)
     drawn = ~screen.hidden[:, screen.faces].all(-1)
+    behind = _edge(x[..., 0], y[..., 0], x[..., 1], y[..., 1], x[..., 2], y[..., 2]) > 0  # y runs downwards
+    drawn[:, : screen.closed] &= ~behind[:, : screen.closed]
     picture, face = torch.nonzero(drawn & (width > 0) & (height > 0), as_tuple=True)
     boxes = (width * height)[picture, face]
     box = torch.repeat_interleave(torch.arange(len(boxes), device=boxes.device), boxes)
@@ -129,8 +133,8 @@ def _edge(ax: Tensor, ay: Tensor, bx: Tensor, by: Tensor, px: Tensor, py: Tensor
 
 
 def _interpolate(weights: Tensor, values: Tensor) -> Tensor:
-    """Weighted mean of three whole numbers, rounded down: weights and values (..., 3) to (...)."""
+    """Weighted mean of three whole numbers, to the nearest: weights and values (..., 3) to (...)."""
     total = weights[..., 0] + weights[..., 1] + weights[..., 2]
     product = weights * values
     top = product[..., 0] + product[..., 1] + product[..., 2]
-    return torch.div(top, total.clamp(min=1), rounding_mode="floor")
+    return (top.double() * (1 / total.clamp(min=1).double()) + 0.5).long()

@@ -23,9 +23,8 @@ Flags = NDArray[np.bool_]
 def visible(screen: Screen, samples: int) -> Tensor:
     """The key of the nearest triangle at every sample: int64 (B, S, S), as `raster.visible`."""
     keys = np.full((len(screen.x), samples, samples), EMPTY, dtype=np.int64)
-    _visible(
-        screen.x.numpy(), screen.y.numpy(), screen.depth.numpy(), screen.hidden.numpy(), screen.faces.numpy(), keys
-    )
+    x, y, depth, hidden = (values.numpy() for values in (screen.x, screen.y, screen.depth, screen.hidden))
+    _visible(x, y, depth, hidden, screen.faces.numpy(), screen.closed, keys)
     return torch.from_numpy(keys)
 
 
@@ -46,7 +45,7 @@ def seen(screen: Screen, keys: Tensor) -> Tensor:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _visible(x: Ints, y: Ints, depth: Ints, hidden: Flags, faces: Longs, keys: Longs) -> None:
+def _visible(x: Ints, y: Ints, depth: Ints, hidden: Flags, faces: Longs, closed: int, keys: Longs) -> None:
     samples = keys.shape[1]
     for picture in range(keys.shape[0]):
         px, py, pz, dark = x[picture], y[picture], depth[picture], hidden[picture]
@@ -58,6 +57,9 @@ def _visible(x: Ints, y: Ints, depth: Ints, hidden: Flags, faces: Longs, keys: L
             ax, ay = np.int64(px[a]), np.int64(py[a])
             bx, by = np.int64(px[b]), np.int64(py[b])
             cx, cy = np.int64(px[c]), np.int64(py[c])
+            area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+            if area == 0 or (area > 0 and face < closed):
+                continue
             left = max(0, (min(ax, bx, cx) + (SUBSAMPLE - 1 - _HALF)) >> SUBSAMPLE_BITS)
             right = min(samples - 1, (max(ax, bx, cx) - _HALF) >> SUBSAMPLE_BITS)
             if left > right:
@@ -66,13 +68,11 @@ def _visible(x: Ints, y: Ints, depth: Ints, hidden: Flags, faces: Longs, keys: L
             bottom = min(samples - 1, (max(ay, by, cy) - _HALF) >> SUBSAMPLE_BITS)
             if top > bottom:
                 continue
-            area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-            if area == 0:
-                continue
             az, bz, cz = np.int64(pz[a]), np.int64(pz[b]), np.int64(pz[c])
             if area < 0:  # seen from behind: turn it round
                 bx, by, bz, cx, cy, cz = cx, cy, cz, bx, by, bz
                 area = -area
+            share = 1.0 / np.float64(area)
             # Steps of the three edge functions from one sample to the next along x and y.
             across_a, down_a = -(cy - by) << SUBSAMPLE_BITS, (cx - bx) << SUBSAMPLE_BITS
             across_b, down_b = -(ay - cy) << SUBSAMPLE_BITS, (ax - cx) << SUBSAMPLE_BITS
@@ -87,11 +87,16 @@ def _visible(x: Ints, y: Ints, depth: Ints, hidden: Flags, faces: Longs, keys: L
             least_c = 0 if by > ay or (by == ay and bx > ax) else 1
             for row in range(top, bottom + 1):
                 wa, wb, wc = row_a, row_b, row_c
+                entered = False
                 for column in range(left, right + 1):
                     if wa >= least_a and wb >= least_b and wc >= least_c:
-                        packed = ((wa * az + wb * bz + wc * cz) // area << TRIANGLE_BITS) | face
+                        entered = True
+                        nearest = np.int64(np.float64(wa * az + wb * bz + wc * cz) * share + 0.5)
+                        packed = (nearest << TRIANGLE_BITS) | face
                         if packed < key[row, column]:
                             key[row, column] = packed
+                    elif entered:
+                        break
                     wa += across_a
                     wb += across_b
                     wc += across_c
@@ -120,12 +125,14 @@ def _resolve(x: Ints, y: Ints, faces: Longs, keys: Longs, channels: Ints, resolv
                 wb = abs((ax - cx) * (at_y - cy) - (ay - cy) * (at_x - cx))
                 area = abs((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
                 wc = area - wa - wb
+                share = 1.0 / np.float64(area)
                 for channel in range(channels.shape[2]):
-                    resolved[picture, row, column, channel] = (
-                        wa * channels[picture, a, channel]
-                        + wb * channels[picture, b, channel]
-                        + wc * channels[picture, c, channel]
-                    ) // area
+                    a_part = wa * channels[picture, a, channel]
+                    b_part = wb * channels[picture, b, channel]
+                    c_part = wc * channels[picture, c, channel]
+                    resolved[picture, row, column, channel] = np.int64(
+                        np.float64(a_part + b_part + c_part) * share + 0.5
+                    )
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -19,6 +19,7 @@ class Scene:
     """The joined vertices, still unlit and in the head's frame; fields as in `Surface`."""
 
     faces: Tensor  # int64 (F, 3)
+    closed: int  # so many triangles, the first ones, are never seen from behind
     positions: Tensor  # float32 (B, N, 3)
     normals: Tensor  # float32 (B, N, 3)
     albedo: Tensor  # float32 (B, N, 3)
@@ -41,11 +42,13 @@ _OF_PICTURE = ("positions", "normals", "albedo", "gloss", "sharpness", "occlusio
 
 def join(surfaces: Sequence[Surface]) -> Scene:
     """All parts as one, at least one. Parts that no picture shows should not be passed: they would cost time."""
+    surfaces = sorted(surfaces, key=lambda surface: not surface.closed)
     counts = [surface.positions.shape[1] for surface in surfaces]
     starts = [sum(counts[:i]) for i in range(len(counts))]
     like = surfaces[0].gloss
     return Scene(
         faces=torch.cat([surface.faces + start for surface, start in zip(surfaces, starts, strict=True)]),
+        closed=sum(len(surface.faces) for surface in surfaces if surface.closed),
         positions=torch.cat([surface.positions for surface in surfaces], 1),
         normals=torch.cat([surface.normals for surface in surfaces], 1),
         albedo=torch.cat([surface.albedo for surface in surfaces], 1),

@@ -1,7 +1,8 @@
 """What the engine costs: pictures/s of a whole build over pictures/s of a bare loop that only renders the same views.
 
-Both sides use the same cores and start from nothing: each process imports, builds its renderer and then works. The bare
-loop draws its views beforehand; drawing, JPEG, packing, hashing, flushing, sealing and Ray's own start are the engine's.
+Both sides use the same cores and start from nothing: each process imports, builds its renderer and then works. The
+bare loop draws its views beforehand; drawing, JPEG, packing, hashing, flushing, sealing and Ray's own start are the
+engine's cost.
 """
 
 import tempfile

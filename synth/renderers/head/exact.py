@@ -10,6 +10,7 @@ from torch import Tensor
 
 COEFFICIENT_STEP = 2.0**-12
 BASIS_STEP = 2.0**-18
+PRODUCT_STEP = COEFFICIENT_STEP * BASIS_STEP  # of a quantised coefficient times a quantised basis
 
 
 def quantise_basis(basis: Tensor) -> Tensor:
@@ -18,10 +19,14 @@ def quantise_basis(basis: Tensor) -> Tensor:
     return (basis.double() / BASIS_STEP).round()
 
 
+def quantise_coefficients(coefficients: Tensor) -> Tensor:
+    """Coefficients in multiples of `COEFFICIENT_STEP`, clamped to +-32: float64, whole numbers."""
+    return (coefficients.double() / COEFFICIENT_STEP).round().clamp(-32 / COEFFICIENT_STEP, 32 / COEFFICIENT_STEP)
+
+
 def exact_product(coefficients: Tensor, basis: Tensor) -> Tensor:
     """coefficients (B, K) times a quantised basis (K, M): float32 (B, M), the same bits for any B, threads or device.
 
-    Coefficients are rounded to multiples of `COEFFICIENT_STEP` and clamped to +-32; 17 + 22 + 10 bits fit into 53.
+    Coefficients are quantised to 17 bits and a sign; 17 + 22 + 10 bits fit into 53.
     """
-    whole = (coefficients.double() / COEFFICIENT_STEP).round().clamp(-32 / COEFFICIENT_STEP, 32 / COEFFICIENT_STEP)
-    return ((whole @ basis) * (COEFFICIENT_STEP * BASIS_STEP)).float()
+    return ((quantise_coefficients(coefficients) @ basis) * PRODUCT_STEP).float()

@@ -8,6 +8,7 @@ is painted in canonical coordinates moves along. This module does not know colou
 Shapes: B pictures, N vertices, M points of the half at x <= 0.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from synth.renderers.head import anatomy, expression
 from synth.renderers.head.cavity import sky_seen
-from synth.renderers.head.exact import exact_product, quantise_basis
+from synth.renderers.head.exact import PRODUCT_STEP, quantise_basis, quantise_coefficients
 from synth.renderers.head.expression import ATTRIBUTES
 from synth.renderers.head.jaw import jaw_drop
 from synth.renderers.head.moves import displacement
@@ -60,6 +61,8 @@ INNER_POINTS: Final = {
     "upper_teeth": ((0.0, -7.1, 9.2), (0.0, -6.4, 9.5), 0.0),
     "lower_teeth": ((0.0, -7.1, 9.0), (0.0, -9.0, 9.2), 1.0),
 }
+PATCH_CM: Final = 3.0  # height of a patch of points that share a basis
+NEGLIGIBLE_CM: Final = 1e-3  # displacement per unit of a coefficient that is left out
 LANDMARKS: Final = ("pupil_left", "pupil_right", "nose_tip", "mouth_left", "mouth_right")
 
 
@@ -75,19 +78,27 @@ class PlacedFace:
     openness: Tensor  # float32 (B, 2): opening of the eye on the left and right as a share of the open eye's, 0 shut
 
 
-class _Basis:
-    """Coefficients whose moves touch the same part of the head: which, where, and the quantised displacements."""
+class _Patch:
+    """Neighbouring points and the few coefficients that move any of them, as one quantised basis."""
 
-    def __init__(self, names: list[str], fields: Array, touched: NDArray[np.int64], device: torch.device | str) -> None:
-        self.names = names
-        self.touched = torch.tensor(touched, device=device)
-        rows = torch.tensor(fields[:, touched].transpose(0, 2, 1).reshape(len(names), -1))
-        self.rows = quantise_basis(rows).to(device)
+    def __init__(self, fields: Array, points: NDArray[np.int64], device: torch.device | str) -> None:
+        """`fields` (K, M, 3), `points` (n,) among the M."""
+        here = np.where(np.abs(fields[:, points]) < NEGLIGIBLE_CM, 0, fields[:, points])
+        moving = np.abs(here).max((1, 2)) > 0
+        moving[0] = True  # never empty
+        active = np.flatnonzero(moving)
+        self.active = torch.tensor(active, device=device)
+        self.basis = quantise_basis(torch.tensor(here[active].transpose(0, 2, 1).reshape(len(active), -1))).to(device)
 
-    def field(self, coefficients: dict[str, Tensor]) -> Tensor:
-        """Displacements (B, 3, touched)."""
-        stacked = torch.stack([coefficients[name] for name in self.names], 1)
-        return exact_product(stacked, self.rows).unflatten(1, (3, -1))
+
+def _displaced(patches: Sequence[_Patch], coefficients: Tensor) -> Tensor:
+    """Displacements (B, 3, M) of all patches' points, in the order of the patches, for coefficients (B, K).
+
+    Exact like `exact.exact_product`, one small product per patch.
+    """
+    whole = quantise_coefficients(coefficients)
+    pieces = [(whole[:, patch.active] @ patch.basis).unflatten(1, (3, -1)) for patch in patches]
+    return (torch.cat(pieces, 2) * PRODUCT_STEP).float()
 
 
 class Face:
@@ -136,34 +147,38 @@ class Face:
         half = np.concatenate((np.flatnonzero(column <= columns // 2), count + np.arange(ear_size)))
         inner = np.array([along for _, along, _ in INNER_POINTS.values()]) * (-1, 1, 1)
         points = np.concatenate((mean.points[half], inner))
+        fields = self._fields(mean, points, half)
+        patch = np.unique(np.floor(points[:, 1] / PATCH_CM), return_inverse=True)[1]
+        self._even, self._odd = (
+            [_Patch(np.stack(list(kind.values())), np.flatnonzero(patch == i), self.device) for i in range(patch.max() + 1)]
+            for kind in fields
+        )
+        self._names = [list(kind) for kind in fields]
+        place = np.empty(len(points), np.int64)
+        place[np.argsort(patch, kind="stable")] = np.arange(len(points))
         position = np.full(len(mean.points), -1)
-        position[half] = np.arange(len(half))
-        own = position >= 0
-        whole = np.where(own, position, position[mean.mirror] + len(points))
-        pairs = np.arange(len(half), len(points))
+        position[half] = place[: len(half)]
+        whole = np.where(position >= 0, position, position[mean.mirror] + len(points))
+        pairs = place[len(half) :]
         self._whole = torch.tensor(np.concatenate((whole, pairs, pairs + len(points))), device=self.device)
-        self._half_count = len(points)
         self._base_all = self._tensor(np.concatenate((mean.points, *self._inner_positions())).T)
-        jaw = jaw_drop(points, np.concatenate((mean.lip_u[half], np.full(len(inner), FAR))), mean.lip_side[half])
-        for i, (_, _, with_jaw) in enumerate(INNER_POINTS.values()):
-            jaw[len(half) + i] = with_jaw * jaw_drop(inner[i : i + 1], np.array([0.0]), np.array([-1.0]))[0]
-        even, odd = {"mouth_open": jaw}, {}
-        for name, moves in [(t.name, t.moves) for t in SHAPE_TRAITS] + list(expression.CHANGES.items()):
-            fields = displacement(moves, points)
-            for kind, field in zip((even, odd), fields, strict=True):
-                if np.abs(field).max() > 0:
-                    kind[name] = field
-        self._even, self._odd = ([*self._grouped(kind)] for kind in (even, odd))
         self._skin_points = self._nearest(mean)
 
     def _inner_positions(self) -> tuple[Array, Array]:
         right = np.array([position for position, _, _ in INNER_POINTS.values()])
         return right * (-1, 1, 1), right
 
-    def _grouped(self, fields: dict[str, Array]) -> list[_Basis]:
-        """Bases that share the vertices they touch: wide moves, and those of narrow regions."""
-        stacked = np.stack(list(fields.values()))
-        return [_Basis(list(fields), stacked, np.arange(stacked.shape[1]), self.device)]
+    def _fields(self, mean: Template, points: Array, half: NDArray[np.int64]) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Even and odd displacements of every coefficient at the points: {name: (M, 3)}."""
+        on_skin = len(half)
+        jaw = jaw_drop(points[:on_skin], mean.lip_side[half])
+        inner = [share * jaw_drop(points[on_skin + i :][:1], np.array([-1.0])) for i, (*_, share) in enumerate(INNER_POINTS.values())]
+        even, odd = {"mouth_open": np.concatenate((jaw, *inner))}, {}
+        for name, moves in [(t.name, t.moves) for t in SHAPE_TRAITS] + list(expression.CHANGES.items()):
+            for kind, field in zip((even, odd), displacement(moves, points), strict=True):
+                if np.abs(field).max() > 0:
+                    kind[name] = field
+        return even, odd
 
     def _nearest(self, mean: Template) -> dict[str, int]:
         found = {}
@@ -225,16 +240,13 @@ class Face:
     def _moved(self, subject: Subject) -> Tensor:
         """All vertices and inner points after the linear moves: (B, 3, N + 2 * inner points)."""
         coefficients = subject.traits | expression.coefficients(subject) | {"mouth_open": subject.attributes["mouth_open"]}
-        even, odd = (self._summed(bases, coefficients) for bases in (self._even, self._odd))
+        even, odd = (
+            _displaced(patches, torch.stack([coefficients[name] for name in names], 1))
+            for patches, names in zip((self._even, self._odd), self._names, strict=True)
+        )
         mirror = even.new_tensor((-1.0, 1.0, 1.0))[:, None]
         both = torch.cat((even + odd, (even - odd) * mirror), 2)
         return both[:, :, self._whole] + self._base_all
-
-    def _summed(self, bases: list[_Basis], coefficients: dict[str, Tensor]) -> Tensor:
-        total = bases[0].field(coefficients)
-        for basis in bases[1:]:
-            total.index_add_(2, basis.touched, basis.field(coefficients))
-        return total
 
     def _draped(self, planar: Tensor, points: dict[str, Tensor], subject: Subject) -> tuple[Tensor, Tensor]:
         """Close the lids as far as the expression says and lay them over the eyeballs."""

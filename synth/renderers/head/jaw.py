@@ -24,12 +24,11 @@ def _smooth(value: Array) -> Array:
     return t * t * (3 - 2 * t)
 
 
-def jaw_drop(points: Array, lip_u: Array, lip_side: Array) -> Array:
-    """Displacement (M, 3) at full opening; `lip_side` may be shorter than the points, the rest lies off the lips."""
+def jaw_drop(points: Array, lip_side: Array) -> Array:
+    """Displacement (M, 3) at full opening; `lip_side` (M,) is above 0 over the line between the lips."""
     x, y, z = points.T
-    side = np.concatenate((lip_side, np.zeros(len(points) - len(lip_side))))
     over = y - relief.lip_line(x)
-    below = np.where(side == 0, over < 0, side < 0)
+    below = lip_side < 0
     u = np.clip(np.abs(x) / anatomy.MOUTH_CORNER[0], 0, 1)
     arch = np.sqrt(1 - u**2)
     fade = 1.7 + 1.3 * np.maximum(np.abs(x) - anatomy.MOUTH_CORNER[0], 0)

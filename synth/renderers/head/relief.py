@@ -56,6 +56,7 @@ RIDGE: Final = np.array(
 )
 #: centre x, y, z | radii x, y, z of the balls that make the tip and the wings
 BALLS: Final = ((0.00, -3.95, 10.60, 0.94, 0.92, 1.06), (1.02, -4.38, 9.35, 0.76, 0.80, 1.00))
+BALL_RIM: Final = 0.15  # nearer to its rim a ball goes on as a cone: walls stay open to the lattice
 NOSTRIL: Final = (0.66, -4.78, 0.30, 0.26, -25.0, -0.85)  # like FORMS
 
 LID_THICKNESS: Final = 0.13
@@ -92,7 +93,8 @@ def lead(a: Array, b: Array, radius: float) -> Array:
 def _ball(x: Array, y: Array, ball: tuple[float, ...]) -> Array:
     centre_x, centre_y, centre_z, radius_x, radius_y, radius_z = ball
     inside = 1 - ((np.abs(x) - centre_x) / radius_x) ** 2 - ((y - centre_y) / radius_y) ** 2
-    return np.where(inside > 0, centre_z + radius_z * np.sqrt(np.maximum(inside, 0)), centre_z + 2 * inside)
+    root = BALL_RIM**0.5
+    return centre_z + radius_z * np.where(inside > BALL_RIM, np.sqrt(np.maximum(inside, BALL_RIM)), root + (inside - BALL_RIM) / (2 * root))
 
 
 def nose(x: Array, y: Array) -> Array:
@@ -132,7 +134,7 @@ def lips(x: Array, y: Array) -> Array:
     v = y - lip_line(x)
     upper = v > 0
     share = np.abs(v) / np.where(upper, upper_lip_height(x), lower_lip_height(x))
-    swell = np.where(upper, 0.30, 0.42) * np.sin(np.pi * np.clip(0.18 + 0.62 * share, 0, 1))
+    swell = np.where(upper, 0.35, 0.43) * np.sin(np.pi * np.clip(0.18 + 0.62 * share, 0, 1))
     beyond = np.where(upper, 0.24, 0.20) * np.exp(-np.maximum(share - 1, 0) / 0.6)
     join = np.clip(1.6 - share, 0, 1) ** 2 / ((np.clip(1.6 - share, 0, 1)) ** 2 + np.clip(share - 0.55, 0, 1) ** 2 + 1e-9)
     return (swell * join + beyond * (1 - join)) * _lip_taper(x) ** 0.8

@@ -23,7 +23,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console(highlight=False, soft_wrap=True)
+_WIDTH_WHEN_PIPED = 160  # columns: tables in a file or a pipe need no wrapping at 80
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH_WHEN_PIPED)
 
 RecipeArgument = Annotated[str, typer.Argument(help="a shipped recipe's name, or a YAML file")]
 UrlArgument = Annotated[str, typer.Argument(metavar="URL", help="the dataset's folder")]
@@ -184,13 +185,16 @@ def verify(
 def recipes(
     name: Annotated[str | None, typer.Argument(help="show this one")] = None,
     schema: Annotated[bool, typer.Option("--schema", help="print the JSON Schema of recipes, for editors")] = False,
+    attributes: Annotated[str | None, typer.Option(metavar="RENDERER", help="list a renderer's attributes")] = None,
 ) -> None:
     """List the shipped recipes, or show one."""
     from jobs.recipe import Recipe, load_recipe
     from jobs.source import shipped_recipes
 
     shipped = shipped_recipes()
-    if schema:
+    if attributes is not None:
+        out.print(_attribute_table(attributes))
+    elif schema:
         sys.stdout.write(json.dumps(Recipe.model_json_schema(), indent=1) + "\n")
     elif name is None:
         table = Table(box=None, header_style="dim")
@@ -205,6 +209,18 @@ def recipes(
         sys.stdout.write(shipped[name])
     else:
         raise RecipeError(f"no shipped recipe {name!r}; there are: {', '.join(shipped)}")
+
+
+def _attribute_table(renderer: str) -> Table:
+    from synth.renderer import renderer_class
+
+    table = Table(box=None, header_style="dim")
+    for column in ("attribute", "values", "default", "about"):
+        table.add_column(column)
+    for name, a in renderer_class(renderer).attributes.items():
+        values = ", ".join(a.choices) if a.choices else f"{a.low:g} to {a.high:g} {a.unit}"
+        table.add_row(name, values, str(a.default), a.about)
+    return table
 
 
 def _size(size_bytes: float) -> str:

@@ -118,7 +118,7 @@ def claim(storage: Storage, plan: Plan) -> None:
 def stored_hash(storage: Storage) -> str:
     """The hash of the plan that lies in a storage. Raises DatasetError where there is none, or a damaged one."""
     if not storage.exists(NAME):
-        raise DatasetError(f"{storage.url} holds no plan; is it a dataset of hypersynth's?")
+        raise DatasetError(f"{storage.url} holds no plan: nothing was built there")
     try:
         return str(json.loads(storage.read(NAME))["hash"])
     except (ValueError, KeyError, TypeError) as damage:

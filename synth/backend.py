@@ -37,7 +37,7 @@ def prepare(backend: Backend) -> None:
 def fingerprint(backend: Backend, renderer: dict[str, str]) -> dict[str, str]:
     """Names of what may change bits: device model, instruction set, libraries, and the renderer's own."""
     device = torch.cuda.get_device_name() if backend.device == "cuda" else platform.machine()
-    named = {name: _version(name) for name in ("torch", "simplejpeg", "numpy")}
+    named = {name: _version(name) for name in ("hypersynth", "torch", "simplejpeg", "numpy")}
     cpu = torch.backends.cpu.get_cpu_capability()
     return {"device": f"{backend.device}: {device}", "cpu_capability": cpu, "tf32": "off", **named, **renderer}
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from synth.renderers.head import anatomy, masks
-from synth.renderers.head.axes import ageing, maleness
-from synth.renderers.head.canvas import Canvas, coat, column, dim
-from synth.renderers.head.colours import brow_colour
-from synth.renderers.head.traits import Subject, Trait
+from synth.renderers.head.canvas import Canvas, coat, dim
+from synth.renderers.head.colours import brow_hair_colour
+from synth.renderers.head.sitter import Sitter
+from synth.renderers.head.traits import Trait
 
 TRAITS: tuple[Trait, ...] = (
     Trait("brow_inner_height", "height of the inner end of the brows", fixed=True),
@@ -41,45 +41,41 @@ class Brows:
         there = canonical[self.index]
         self.across, self.up = there[:, 0].abs(), there[:, 1]
         self.side = torch.where(there[:, 0] > 0, 1.0, -1.0)
-        self.hairs = _hair_noise(there)
+        self.hairs = _hair_noise(there) - 0.3  # gaps between hairs are wider than hairs
 
-    def paint(self, subject: Subject, canvas: Canvas) -> None:
+    def paint(self, sitter: Sitter, canvas: Canvas) -> None:
         """Lay the hairs over the skin."""
-        cover = self._cover(subject)
-        colour = brow_colour(subject)[:, None]
-        coat(canvas.albedo, self.index, colour, cover)
+        cover = self._cover(sitter)
+        coat(canvas.albedo, self.index, brow_hair_colour(sitter.hair)[:, None], cover)
         dim(canvas.gloss, self.index, 1.0 - 0.7 * cover)
 
-    def _cover(self, subject: Subject) -> Tensor:
+    def _cover(self, sitter: Sitter) -> Tensor:
         """How much of each vertex is hair: (B, n)."""
-        traits, male = subject.traits, column(maleness(subject))
-        start = INNER_X + column(0.16 * traits["brow_gap"]) - 0.06 * male
-        end = OUTER_X + column(0.20 * traits["brow_length"])
+        male = sitter.male
+        start = INNER_X + 0.16 * sitter.trait("brow_gap") - 0.06 * male
+        end = OUTER_X + 0.20 * sitter.trait("brow_length")
         along = (self.across - start) / (end - start)
-        above = self.up - self._centre(subject, along, male)
+        above = self.up - self._centre(sitter, along)
         inside = along.clamp(0.0, 1.0)
-        inner = (0.33 + 0.12 * male) * column(torch.exp(0.22 * traits["brow_thick_inner"]))
-        outer = (0.23 + 0.13 * male) * column(torch.exp(0.24 * traits["brow_thick_outer"]))
+        inner = (0.33 + 0.12 * male) * torch.exp(0.22 * sitter.trait("brow_thick_inner"))
+        outer = (0.23 + 0.13 * male) * torch.exp(0.24 * sitter.trait("brow_thick_outer"))
         half = (inner + (outer - inner) * inside) * (1.0 - 0.62 * masks.smooth_step(0.55, 1.05, inside))
         body = 1.0 - masks.smooth_step(0.35, 1.3, above.abs() / half)
-        body = body * masks.smooth_step(-0.07, 0.16, along) * (1.0 - masks.smooth_step(0.9, 1.06, along))
-        density = column(0.86 * torch.exp(0.15 * traits["brow_density"]) * (1.0 - 0.15 * ageing(subject)))
-        thin_start = 0.72 + 0.28 * masks.smooth_step(0.0, 0.3, along)
-        contrast = column(0.22 * torch.exp(0.35 * traits["brow_strokes"]))
-        return (body * density * thin_start * (1.0 + contrast * (self.hairs - 0.3))).clamp(0.0, 0.97)
+        ends = masks.smooth_step(-0.07, 0.16, along) * (1.0 - masks.smooth_step(0.9, 1.06, along))
+        density = 0.86 * torch.exp(0.15 * sitter.trait("brow_density")) * (1.0 - 0.15 * sitter.old)
+        bristly = 0.22 * torch.exp(0.35 * sitter.trait("brow_strokes"))
+        dense = density * (0.72 + 0.28 * masks.smooth_step(0.0, 0.3, along))
+        return (body * ends * dense * (1.0 + bristly * self.hairs)).clamp(0.0, 0.97)
 
-    def _centre(self, subject: Subject, along: Tensor, male: Tensor) -> Tensor:
+    def _centre(self, sitter: Sitter, along: Tensor) -> Tensor:
         """Height of the middle of the brow: (B, n)."""
-        traits = subject.traits
-        inner = 1.78 + column(0.15 * traits["brow_inner_height"]) - 0.12 * male
-        outer = 1.80 + column(0.19 * traits["brow_outer_height"]) - 0.05 * male
-        peak = (0.62 + column(0.05 * traits["brow_peak"])).clamp(0.45, 0.78)
-        arch = 0.42 + column(0.17 * traits["brow_arch"]) - 0.2 * male
-        before, after = along / peak, (1.0 - along) / (1.0 - peak)
-        rise = torch.minimum(before, after).clamp(-0.2, 1.0)
-        bend = rise * (2.0 - rise)
-        uneven = column(0.07 * traits["brow_asymmetry"]) * self.side
-        return inner + (outer - inner) * along.clamp(-0.1, 1.1) + arch * bend + uneven
+        inner = 1.78 + 0.15 * sitter.trait("brow_inner_height") - 0.12 * sitter.male
+        outer = 1.80 + 0.19 * sitter.trait("brow_outer_height") - 0.05 * sitter.male
+        peak = (0.62 + 0.05 * sitter.trait("brow_peak")).clamp(0.45, 0.78)
+        arch = 0.42 + 0.17 * sitter.trait("brow_arch") - 0.2 * sitter.male
+        rise = torch.minimum(along / peak, (1.0 - along) / (1.0 - peak)).clamp(-0.2, 1.0)
+        uneven = 0.07 * sitter.trait("brow_asymmetry") * self.side
+        return inner + (outer - inner) * along.clamp(-0.1, 1.1) + arch * rise * (2.0 - rise) + uneven
 
 
 def _hair_noise(there: Tensor) -> Tensor:

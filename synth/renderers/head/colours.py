@@ -8,10 +8,11 @@ does not know where on a face a colour goes.
 Shapes: B people.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from samplers import random
 from synth.renderers.head.axes import age_years
 from synth.renderers.head.traits import Subject, Trait
 
@@ -23,6 +24,8 @@ TRAITS: tuple[Trait, ...] = (
 )
 
 # Per channel (red, green, blue): the colour of bloodless, pigmentless skin, and how strongly each pigment absorbs.
+Triple = tuple[float, float, float]
+
 DERMIS = (0.80, 0.66, 0.56)
 MELANIN_ABSORPTION = (0.92, 1.09, 1.25)
 BLOOD_ABSORPTION = (0.10, 0.50, 0.42)
@@ -35,23 +38,9 @@ PHEOMELANIN_ABSORPTION = (0.12, 0.85, 1.75)
 BLACKEST_HAIR = 3.6  # eumelanin, optical depth
 
 
-def person_normals(subject: Subject, purpose: str, count: int) -> Tensor:
-    """Standard normal numbers that stay with a person, for one purpose: (B, count)."""
-    return random.normals(subject.person, random.noise_index(subject.person, purpose), count)
-
-
 def share_below(z: Tensor) -> Tensor:
     """The share of a standard normal law that lies below z, by a tanh that is right to 0.0002: any shape."""
     return 0.5 + 0.5 * torch.tanh(0.7978846 * z * (1.0 + 0.044715 * z * z))
-
-
-def absorb(base: tuple[float, float, float], *layers: tuple[Tensor, tuple[float, float, float]]) -> Tensor:
-    """A base colour seen through layers of (optical depth (...), absorption per channel): linear RGB (..., 3)."""
-    channels = []
-    for channel, reflectance in enumerate(base):
-        depth = sum(amount * absorption[channel] for amount, absorption in layers)
-        channels.append(reflectance * torch.exp(-torch.as_tensor(depth)))
-    return torch.stack(channels, -1)
 
 
 def skin_melanin(subject: Subject) -> Tensor:
@@ -59,43 +48,72 @@ def skin_melanin(subject: Subject) -> Tensor:
     return LIGHTEST_MELANIN + (DARKEST_MELANIN - LIGHTEST_MELANIN) * share_below(subject.traits["skin_melanin"])
 
 
+def absorb(base: Triple, *layers: tuple[Tensor, Triple]) -> Tensor:
+    """A base colour seen through layers of (optical depth (...), absorption per channel): linear RGB (..., 3)."""
+    channels = []
+    for channel, reflectance in enumerate(base):
+        depth, absorption = layers[0]
+        total = depth * -absorption[channel]
+        for depth, absorption in layers[1:]:
+            total = total - depth * absorption[channel]
+        channels.append(torch.exp(total) * reflectance)
+    return torch.stack(channels, -1)
+
+
 def skin_colour(melanin: Tensor, blood: Tensor, yellow: Tensor) -> Tensor:
     """Skin albedo from its pigments, optical depths of any one shape (...): linear RGB (..., 3)."""
-    return absorb(
-        DERMIS, (melanin, MELANIN_ABSORPTION), (blood, BLOOD_ABSORPTION), (yellow, YELLOW_ABSORPTION)
-    )
+    return absorb(DERMIS, (melanin, MELANIN_ABSORPTION), (blood, BLOOD_ABSORPTION), (yellow, YELLOW_ABSORPTION))
+
+
+@dataclass(frozen=True)
+class HairPigments:
+    """What colours a person's hair."""
+
+    eumelanin: Tensor  # (B,), optical depth
+    pheomelanin: Tensor  # (B,), optical depth
+    grey: Tensor  # (B,), share of white hairs
 
 
 def grey_share(subject: Subject) -> Tensor:
-    """Share of white hairs: 0 when young, half at about 55 years, earlier or later by trait: (B,)."""
+    """Share of white hairs: 0 when young, half at about 56 years, earlier or later by trait: (B,)."""
     half_grey_years = 56.0 - 6.5 * subject.traits["greying"]
-    return 0.5 + 0.5 * torch.tanh((age_years(subject) - half_grey_years) / 9.0)
+    return 0.5 + 0.5 * torch.tanh((age_years(subject) - half_grey_years) * (1 / 9.0))
 
 
-def hair_eumelanin(subject: Subject) -> Tensor:
-    """Eumelanin of the hair, optical depth: (B,). Fair hair goes with light skin; dark skin has nearly always dark hair."""
-    darkness = 0.7 * subject.traits["hair_melanin"] + 2.6 * share_below(subject.traits["skin_melanin"]) - 0.4
-    return 0.18 + BLACKEST_HAIR * share_below(darkness) * share_below(darkness)
+def hair_pigments(subject: Subject) -> HairPigments:
+    """Pigments of B people's hair. Fair hair goes with light skin; dark skin has nearly always dark hair."""
+    traits = subject.traits
+    darkness = share_below(0.7 * traits["hair_melanin"] + 2.6 * share_below(traits["skin_melanin"]) - 0.4)
+    return HairPigments(
+        eumelanin=0.18 + BLACKEST_HAIR * darkness * darkness,
+        pheomelanin=0.10 + 0.75 * share_below(2.2 * traits["hair_red"] - 3.0),
+        grey=grey_share(subject),
+    )
 
 
-def pigmented_hair_colour(subject: Subject) -> Tensor:
-    """Hair colour as if nothing had turned grey: linear RGB (B, 3)."""
-    red = 0.10 + 0.75 * share_below(2.2 * (subject.traits["hair_red"] - 1.35))
-    return absorb(HAIR_KERATIN, (hair_eumelanin(subject), EUMELANIN_ABSORPTION), (red, PHEOMELANIN_ABSORPTION))
+def _hair(eumelanin: Tensor, pheomelanin: Tensor, grey: Tensor, white: float) -> Tensor:
+    """Hair of which a share has turned white, by `white` less bright than keratin: linear RGB (B, 3)."""
+    pigmented = absorb(HAIR_KERATIN, (eumelanin, EUMELANIN_ABSORPTION), (pheomelanin, PHEOMELANIN_ABSORPTION))
+    keratin = torch.tensor(HAIR_KERATIN, device=grey.device) * white
+    return pigmented + (keratin - pigmented) * grey[:, None]
+
+
+def scalp_hair_colour(pigments: HairPigments) -> Tensor:
+    """Mean colour of the scalp hair: linear RGB (B, 3)."""
+    return _hair(pigments.eumelanin, pigments.pheomelanin, pigments.grey, 0.75)
+
+
+def brow_hair_colour(pigments: HairPigments) -> Tensor:
+    """Brows: darker and redder than fair hair, and the last to turn grey. Linear RGB (B, 3)."""
+    grey = (0.55 * pigments.grey - 0.15).clamp(min=0.0)
+    return _hair(0.55 + 0.9 * pigments.eumelanin, 0.18 + 0.67 * pigments.pheomelanin, grey, 0.55)
 
 
 def hair_colour(subject: Subject) -> Tensor:
     """Mean colour of the scalp hair: linear RGB (B, 3)."""
-    grey = grey_share(subject)[:, None]
-    white = torch.tensor(HAIR_KERATIN, device=grey.device)
-    return pigmented_hair_colour(subject) * (1.0 - grey) + 0.75 * white * grey
+    return scalp_hair_colour(hair_pigments(subject))
 
 
 def brow_colour(subject: Subject) -> Tensor:
-    """Brows: darker and redder than fair hair, and the last to turn grey. Linear RGB (B, 3)."""
-    eumelanin = 0.55 + 0.9 * hair_eumelanin(subject)
-    red = 0.25 + 0.5 * share_below(2.2 * (subject.traits["hair_red"] - 1.35))
-    grey = (grey_share(subject) * 0.55 - 0.15).clamp(min=0.0)[:, None]
-    pigmented = absorb(HAIR_KERATIN, (eumelanin, EUMELANIN_ABSORPTION), (red, PHEOMELANIN_ABSORPTION))
-    white = torch.tensor(HAIR_KERATIN, device=grey.device)
-    return pigmented * (1.0 - grey) + 0.55 * white * grey
+    """Colour of the brows: linear RGB (B, 3)."""
+    return brow_hair_colour(hair_pigments(subject))

@@ -1,8 +1,9 @@
 """Complexion: how melanin, blood and yellow lie over the face of a person, as weighted sums of precomputed regions.
 
 A region is a soft mask and belongs to one pigment; its weight is a mean plus a trait. Blotches and mottling are the
-same thing with noise for a mask and the person's own random weights, so that everybody has a pattern and keeps it.
-This module does not know of marks with an outline (freckles, moles, wrinkles) nor of features.
+same thing with noise for a mask and the person's own random weights, so that everybody has a pattern and keeps it; the
+shadow of a shaved beard and blusher are regions too. This module does not know of marks with an outline (freckles,
+moles, wrinkles) nor of features.
 
 Shapes: B people, N vertices, K regions of one pigment.
 """
@@ -14,11 +15,10 @@ import torch
 from torch import Tensor
 
 from synth.renderers.head import masks
-from synth.renderers.head.axes import ageing
-from synth.renderers.head.colours import skin_melanin
 from synth.renderers.head.exact import exact_product, quantise_basis
 from synth.renderers.head.masks import Spot
-from synth.renderers.head.traits import Subject, Trait
+from synth.renderers.head.sitter import Sitter
+from synth.renderers.head.traits import Trait
 
 TRAITS: tuple[Trait, ...] = (
     Trait("skin_blood", "pale or ruddy", {"weight": 0.2}, fixed=True),
@@ -37,6 +37,7 @@ TRAITS: tuple[Trait, ...] = (
     Trait("patch_temple", "a patch of pigment at one temple", fixed=True),
     Trait("patch_jaw", "a patch of pigment on one side of the jaw", fixed=True),
     Trait("blotchiness", "even or blotchy skin", {"age": 0.25}, fixed=True),
+    Trait("beard_shadow", "bluish shadow of a shaved beard", fixed=True),
 )
 
 Mask = Callable[[Tensor], Tensor]
@@ -105,9 +106,18 @@ YELLOW: tuple[Region, ...] = (
     Region(Spot(4.1, -2.9, 2.0, 1.6), -0.05),
 )
 
+BEARD_AREA = (
+    Spot(0.0, -5.95, 2.6, 0.75, mirrored=False),
+    Spot(0.0, -9.6, 3.0, 1.9, mirrored=False),
+    Spot(4.4, -8.2, 2.2, 2.3),
+    Spot(6.0, -5.6, 1.3, 2.4),
+)
+LIP_AREA = Spot(0.0, -6.9, 2.0, 0.55, mirrored=False)
+BEARD_MELANIN, BEARD_YELLOW = 0.62, -0.45  # hair below the skin is dark and lets it look bluish
+BLUSH_AREA = Spot(4.4, -2.6, 1.9, 1.3)
+BLUSH_BLOOD = 0.5
 BLOTCH_CM, MOTTLE_CM, PORE_CM = 1.7, 0.34, 0.17
 PATTERNS = 3  # noise maps of each kind; a person's random mixture of them is a pattern of its own
-OWN_NUMBERS = 2 * PATTERNS + 1
 
 
 @dataclass(frozen=True)
@@ -119,18 +129,23 @@ class Pigments:
     yellow: Tensor
 
 
-def _mask(region: Region, canonical: Tensor) -> Tensor:
-    return masks.spot_mask(canonical, region.mask) if isinstance(region.mask, Spot) else region.mask(canonical)
+class _Layer:
+    """The regions of one pigment: their masks over the mesh, and how traits weigh them."""
 
+    def __init__(self, regions: tuple[Region, ...], canonical: Tensor, *further: Tensor) -> None:
+        own = [
+            masks.spot_mask(canonical, region.mask) if isinstance(region.mask, Spot) else region.mask(canonical)
+            for region in regions
+        ]
+        self.table = quantise_basis(torch.stack([*own, *further]))
+        self.names = [region.trait or "skin_blood" for region in regions]
+        self.mean = torch.tensor([region.mean for region in regions], device=canonical.device)
+        self.gain = torch.tensor([region.gain for region in regions], device=canonical.device)
 
-def _table(regions: tuple[Region, ...], canonical: Tensor, extra: list[Tensor]) -> Tensor:
-    return quantise_basis(torch.stack([*(_mask(region, canonical) for region in regions), *extra]))
-
-
-def _weights(regions: tuple[Region, ...], subject: Subject) -> list[Tensor]:
-    some = subject.traits["skin_blood"]
-    zero = torch.zeros_like(some)
-    return [r.mean + r.gain * subject.traits[r.trait] if r.trait else zero + r.mean for r in regions]
+    def spread(self, sitter: Sitter, *further: Tensor) -> Tensor:
+        """The pigment on every vertex (B, N); `further` are the weights (B, any) of the further masks."""
+        weights = self.mean + self.gain * sitter.traits(self.names)
+        return exact_product(torch.cat((weights, *further), 1), self.table)
 
 
 class Complexion:
@@ -140,24 +155,32 @@ class Complexion:
         blotches = [masks.noise(canonical, BLOTCH_CM, f"blotch {i}") for i in range(PATTERNS)]
         mottles = [masks.noise(canonical, MOTTLE_CM, f"mottle {i}") for i in range(PATTERNS)]
         cheeks_and_nose = masks.spots_mask(canonical, (Spot(3.0, -3.0, 2.4, 2.0), Spot(0.0, -3.4, 1.8, 2.0, False)))
-        pores = masks.noise(canonical, PORE_CM, "pores") * (0.4 + 0.6 * cheeks_and_nose)
-        self.melanin = _table(MELANIN, canonical, [mottles[0], blotches[0], pores])
-        self.blood = _table(BLOOD, canonical, [*blotches, *mottles])
-        self.yellow = _table(YELLOW, canonical, [])
+        grain = 0.025 * mottles[0] + 0.03 * masks.noise(canonical, PORE_CM, "pores") * (0.4 + 0.6 * cheeks_and_nose)
+        beard = masks.spots_mask(canonical, BEARD_AREA) * (1.0 - masks.spot_mask(canonical, LIP_AREA))
+        beard = masks.smooth_step(0.1, 0.8, beard)
+        blush = masks.spot_mask(canonical, BLUSH_AREA)
+        self.melanin = _Layer((*MELANIN, Region(lambda _: grain, 1.0)), canonical, blotches[0], beard)
+        self.blood = _Layer(BLOOD, canonical, blush, *blotches, *mottles)
+        self.yellow = _Layer(YELLOW, canonical, beard)
 
-    def pigments(self, subject: Subject, own: Tensor) -> Pigments:
-        """Pigment of every vertex for B people; `own` are `OWN_NUMBERS` normal numbers of each: (B, ...)."""
-        traits, base = subject.traits, skin_melanin(subject)
-        unevenness = 0.026 * torch.exp(0.45 * traits["blotchiness"]) * (1.0 + 0.7 * ageing(subject))
-        melanin = [*_weights(MELANIN, subject), 0.025 + 0.0 * base, unevenness * own[:, -1] * 0.5, 0.03 + 0.0 * base]
-        blood = _weights(BLOOD, subject)
-        blood += [unevenness * own[:, i] for i in range(PATTERNS)]
-        blood += [unevenness * own[:, PATTERNS + i] for i in range(PATTERNS)]
-        level = 0.36 * torch.exp(0.35 * traits["skin_blood"])
-        yellow = 0.24 * torch.exp(0.5 * traits["skin_yellow"])
-        uneven = exact_product(torch.stack(melanin, 1), self.melanin)
+    def pigments(self, sitter: Sitter) -> Pigments:
+        """Pigment of every vertex for B people."""
+        own = sitter.own["complexion"]
+        uneven = 0.026 * torch.exp(0.45 * sitter.trait("blotchiness")) * (1.0 + 0.7 * sitter.old)
+        beard = sitter.male * _beard_shadow(sitter)
+        deviation = self.melanin.spread(sitter, uneven * own[:, -1:] * 0.5, BEARD_MELANIN * beard)
+        level = 0.36 * torch.exp(0.35 * sitter.trait("skin_blood"))
+        yellow = 0.24 * torch.exp(0.5 * sitter.trait("skin_yellow"))
+        blood = level + self.blood.spread(sitter, BLUSH_BLOOD * sitter.made_up, uneven * own[:, :-1])
         return Pigments(
-            melanin=base[:, None] + (0.62 * base[:, None] + 0.30) * uneven,
-            blood=(level[:, None] + exact_product(torch.stack(blood, 1), self.blood)).clamp(min=0.02),
-            yellow=yellow[:, None] + exact_product(torch.stack(_weights(YELLOW, subject), 1), self.yellow),
+            melanin=sitter.melanin + (0.62 * sitter.melanin + 0.30) * deviation,
+            blood=blood.clamp(min=0.02),
+            yellow=yellow + self.yellow.spread(sitter, BEARD_YELLOW * beard),
         )
+
+
+def _beard_shadow(sitter: Sitter) -> Tensor:
+    """How strongly a shaved beard shows: more in dark-haired, less in dark-skinned people. (B, 1)."""
+    dark_hair = (sitter.hair.eumelanin[:, None] * 0.33).clamp(max=1.0)
+    proneness = (0.42 * torch.exp(0.55 * sitter.trait("beard_shadow"))).clamp(max=1.0)
+    return proneness * dark_hair * (1.0 - 0.25 * sitter.melanin).clamp(min=0.3)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from synth.renderers.head import anatomy, masks
-from synth.renderers.head.axes import ageing, maleness
-from synth.renderers.head.canvas import Canvas, coat, column, dim, mix
-from synth.renderers.head.colours import absorb, skin_melanin
-from synth.renderers.head.traits import Subject, Trait
+from synth.renderers.head.canvas import Canvas, coat, dim, mix
+from synth.renderers.head.colours import absorb
+from synth.renderers.head.sitter import Sitter
+from synth.renderers.head.traits import Trait
 
 TRAITS: tuple[Trait, ...] = (
     Trait("lip_blood", "pale or red lips", {"sex": -0.2}, fixed=True),
@@ -50,34 +50,34 @@ class Lips:
         self.beyond, self.upper = v.abs() - 1.0, v > 0
         self.not_corner = 1.0 - masks.smooth_step(0.90, 1.04, u)
         apart = v.abs() * torch.where(self.upper, anatomy.UPPER_LIP_HEIGHT, anatomy.LOWER_LIP_HEIGHT)
-        self.line = torch.exp(-(apart / LINE_CM).square()) * (1.0 - masks.smooth_step(1.0, 1.14, u))
-        self.under = torch.exp(-((v + 1.12) / 0.17).square()) * (1.0 - masks.smooth_step(0.5, 0.9, u))
-        self.roll = torch.exp(-((v - 1.08) / 0.12).square()) * (1.0 - masks.smooth_step(0.35, 0.8, u))
+        line = torch.exp(-(apart / LINE_CM).square()) * (1.0 - masks.smooth_step(1.0, 1.14, u))
+        under = torch.exp(-((v + 1.12) / 0.17).square()) * (1.0 - masks.smooth_step(0.5, 0.9, u))
+        self.under = (1.0 - 0.20 * under)[None]
+        roll = torch.exp(-((v - 1.08) / 0.12).square()) * (1.0 - masks.smooth_step(0.35, 0.8, u))
+        self.border = ((1.0 - 0.66 * line) * (1.0 + 0.07 * roll))[None]  # dark between the lips, light above them
         self.folds = 1.0 + 0.07 * masks.noise(there * torch.tensor([1.0, 0.12, 0.2]), 0.19, "lip folds")
 
-    def paint(self, subject: Subject, taste: Tensor, canvas: Canvas) -> None:
-        """Paint the red and its shine, then the shades between and under the lips; `taste` (B, 2) chooses the lipstick."""
-        made_up = subject.attributes["make_up"] * (1.0 - 0.85 * maleness(subject))
-        soft = column(0.15 * torch.exp(0.35 * subject.traits["lip_border"]) * (1.0 + 0.5 * ageing(subject)))
+    def paint(self, sitter: Sitter, canvas: Canvas) -> None:
+        """Paint the red of the lips and its shine, then the shades between and under them."""
+        soft = 0.15 * torch.exp(0.35 * sitter.trait("lip_border")) * (1.0 + 0.5 * sitter.old)
         red = (1.0 - masks.smooth_step(-soft, 0.6 * soft, self.beyond)) * self.not_corner
-        colour = _colour(subject, made_up, taste)[:, None] * self.folds[:, None]
-        tone = column(0.10 * subject.traits["lip_two_tone"])
-        colour = colour * torch.where(self.upper, 0.84 - tone, 1.02 + 0.4 * tone)[..., None]
-        coat(canvas.albedo, self.index, colour, red * column(0.80 + 0.2 * made_up))
-        coat(canvas.gloss, self.index, column(0.55 + 0.6 * made_up), red)
-        coat(canvas.sharpness, self.index, torch.full_like(red, LIP_SHARPNESS), red)
-        dim(canvas.albedo, self.index, (1.0 - 0.66 * self.line)[None])
-        dim(canvas.occlusion, self.index, (1.0 - 0.20 * self.under)[None])
-        dim(canvas.albedo, self.index, (1.0 + 0.07 * self.roll)[None])
+        tone = 0.10 * sitter.trait("lip_two_tone")
+        tones = self.folds * torch.where(self.upper, 0.84 - tone, 1.02 + 0.4 * tone)
+        cover = red * (0.80 + 0.2 * sitter.made_up)
+        coat(canvas.albedo, self.index, _colour(sitter)[:, None] * tones[..., None], cover)
+        dim(canvas.albedo, self.index, self.border)
+        coat(canvas.gloss, self.index, 0.55 + 0.6 * sitter.made_up, red)
+        coat(canvas.sharpness, self.index, LIP_SHARPNESS, red)
+        dim(canvas.occlusion, self.index, self.under)
 
 
-def _colour(subject: Subject, made_up: Tensor, taste: Tensor) -> Tensor:
+def _colour(sitter: Sitter) -> Tensor:
     """Colour of the lips with their lipstick: (B, 3)."""
-    traits = subject.traits
-    blood = 1.25 * torch.exp(0.30 * traits["lip_blood"]) * (1.0 - 0.35 * ageing(subject)) * (1.0 - 0.15 * maleness(subject))
-    melanin = (0.14 + 1.0 * skin_melanin(subject)) * torch.exp(0.20 * traits["lip_melanin"])
-    bare = absorb(LIP_TISSUE, (blood, LIP_BLOOD_ABSORPTION), (melanin, LIP_MELANIN_ABSORPTION))
-    light = STICK_LIGHTNESS * torch.exp(-0.32 * taste[:, 0] - 0.50 * skin_melanin(subject))
-    pure = 0.5 + 0.5 * torch.tanh(taste[:, 1])
-    stick = torch.stack((light, light * (0.40 - 0.28 * pure), light * (0.36 - 0.20 * pure)), -1)
-    return mix(bare, stick, 0.75 * made_up[:, None])
+    blood = torch.exp(0.30 * sitter.trait("lip_blood")) * (1.25 - 0.44 * sitter.old) * (1.0 - 0.15 * sitter.male)
+    melanin = (0.14 + sitter.melanin) * torch.exp(0.20 * sitter.trait("lip_melanin"))
+    bare = absorb(LIP_TISSUE, (blood[:, 0], LIP_BLOOD_ABSORPTION), (melanin[:, 0], LIP_MELANIN_ABSORPTION))
+    darkness, purity = sitter.own["lipstick"].split(1, 1)
+    light = STICK_LIGHTNESS * torch.exp(-0.32 * darkness - 0.50 * sitter.melanin)
+    pure = 0.5 + 0.5 * torch.tanh(purity)
+    stick = torch.cat((light, light * (0.40 - 0.28 * pure), light * (0.36 - 0.20 * pure)), 1)
+    return mix(bare, stick, 0.75 * sitter.made_up)

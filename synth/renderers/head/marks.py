@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from synth.renderers.head import masks
-from synth.renderers.head.axes import ageing
-from synth.renderers.head.canvas import column, mix
-from synth.renderers.head.colours import share_below, skin_melanin
+from synth.renderers.head.canvas import mix
+from synth.renderers.head.colours import share_below
 from synth.renderers.head.masks import Spot
-from synth.renderers.head.traits import Subject, Trait
+from synth.renderers.head.sitter import Sitter
+from synth.renderers.head.traits import Trait
 
 
 @dataclass(frozen=True)
@@ -55,71 +55,78 @@ FRECKLE_AREA = (Spot(2.6, -1.9, 2.6, 1.7), Spot(0.0, -2.2, 1.6, 1.9, mirrored=Fa
 AGE_SPOT_AREA = (Spot(5.2, 0.8, 1.8, 2.6), Spot(3.0, 5.2, 3.0, 1.8), Spot(4.8, -3.0, 1.8, 1.8))
 FINE_CM, COARSE_CM, AGE_SPOT_CM = 0.20, 0.30, 0.8
 PATTERNS = 2  # noise maps that a person mixes
-VISIBLE = 0.06  # a mask below this is left out
+EDGE = 0.18  # areas end where their soft spots have fallen to this
 
 
 class Marks:
     """Freckles, age spots and moles over the vertices of the face."""
 
     def __init__(self, canonical: Tensor) -> None:
-        freckle_area = masks.spots_mask(canonical, FRECKLE_AREA)
-        self.freckle_index = (freckle_area > VISIBLE).nonzero()[:, 0]
+        self.freckle_index, self.freckle_area = _area(canonical, FRECKLE_AREA)
         there = canonical[self.freckle_index]
-        self.freckle_area = freckle_area[self.freckle_index]
         self.fine = torch.stack([masks.noise(there, FINE_CM, f"fine freckles {i}") for i in range(PATTERNS)])
         self.coarse = torch.stack([masks.noise(there, COARSE_CM, f"coarse freckles {i}") for i in range(PATTERNS)])
-        spot_area = masks.spots_mask(canonical, AGE_SPOT_AREA)
-        self.spot_index = (spot_area > VISIBLE).nonzero()[:, 0]
-        self.spot_area = spot_area[self.spot_index]
+        self.spot_index, self.spot_area = _area(canonical, AGE_SPOT_AREA)
         there = canonical[self.spot_index]
         self.spots = torch.stack([masks.noise(there, AGE_SPOT_CM, f"age spots {i}") for i in range(PATTERNS)])
-        self.mole_index = [_reachable(canonical, place) for place in MOLES]
-        self.mole_points = [canonical[index] for index in self.mole_index]
+        self.moles = [_Mole(place, canonical) for place in MOLES]
 
-    def add(self, subject: Subject, own: Tensor, melanin: Tensor) -> None:
-        """Add the melanin of all marks to (B, N), in place; `own` are four normal numbers of each person: (B, 4)."""
-        light = (1.0 - skin_melanin(subject) / 1.9).clamp(0.0, 1.0)
-        melanin.index_add_(1, self.freckle_index, self._freckles(subject, own[:, :2], light))
-        melanin.index_add_(1, self.spot_index, self._age_spots(subject, own[:, 2:]))
-        for place, index, points in zip(MOLES, self.mole_index, self.mole_points, strict=True):
-            melanin.index_add_(1, index, _mole(subject, place, points))
+    def add(self, sitter: Sitter, melanin: Tensor) -> None:
+        """Add the melanin of all marks to (B, N), in place."""
+        melanin.index_add_(1, self.freckle_index, self._freckles(sitter))
+        melanin.index_add_(1, self.spot_index, self._age_spots(sitter))
+        for mole in self.moles:
+            melanin.index_add_(1, mole.index, mole.melanin(sitter))
 
-    def _freckles(self, subject: Subject, own: Tensor, light: Tensor) -> Tensor:
-        coarse = column(share_below(1.4 * subject.traits["freckle_size"]))
+    def _freckles(self, sitter: Sitter) -> Tensor:
+        own, amount = sitter.own["freckles"], sitter.trait("freckles")
+        coarse = share_below(1.4 * sitter.trait("freckle_size"))
         pattern = mix(_mixture(own, self.fine), _mixture(own, self.coarse), coarse)
-        amount = subject.traits["freckles"]
-        threshold = column(1.75 - 0.40 * amount)
-        strength = column(light * (0.12 + 0.9 * share_below(1.5 * (amount - 0.9))))
-        return masks.smooth_step(threshold, threshold + 0.7, pattern) * self.freckle_area * strength
+        threshold = 1.75 - 0.40 * amount
+        light = (1.0 - sitter.melanin * (1 / 1.9)).clamp(0.0, 1.0)
+        strength = light * (0.12 + 0.9 * share_below(1.5 * amount - 1.35))
+        return masks.smooth_step(threshold, threshold + 0.7, pattern) * (self.freckle_area * strength)
 
-    def _age_spots(self, subject: Subject, own: Tensor) -> Tensor:
-        pattern = _mixture(own, self.spots)
-        amount = subject.traits["age_spots"]
-        threshold = column(1.7 - 0.35 * amount)
-        strength = column((ageing(subject) - 0.25).clamp(min=0.0) * torch.exp(0.5 * amount) * 0.7)
-        return masks.smooth_step(threshold, threshold + 0.6, pattern) * self.spot_area * strength
+    def _age_spots(self, sitter: Sitter) -> Tensor:
+        amount = sitter.trait("age_spots")
+        threshold = 1.7 - 0.35 * amount
+        strength = (sitter.old - 0.25).clamp(min=0.0) * torch.exp(0.5 * amount) * 0.7
+        pattern = _mixture(sitter.own["age_spots"], self.spots)
+        return masks.smooth_step(threshold, threshold + 0.6, pattern) * (self.spot_area * strength)
+
+
+class _Mole:
+    """One mole and the vertices it may lie on."""
+
+    def __init__(self, place: MolePlace, canonical: Tensor) -> None:
+        far = MOLE_REACH_STD
+        x = (place.x - far * place.reach_x - 0.4, place.x + far * place.reach_x + 0.4)
+        y = (place.y - far * place.reach_y - 0.4, place.y + far * place.reach_y + 0.4)
+        self.place = place
+        self.index = masks.within(canonical, x, y, mirrored=False)
+        self.x, self.y = canonical[self.index, 0], canonical[self.index, 1]
+
+    def melanin(self, sitter: Sitter) -> Tensor:
+        """Melanin on the mole's vertices: (B, n). Below a certain size there is hardly any mole."""
+        place, far = self.place, MOLE_REACH_STD
+        shift = sitter.traits([f"mole_{place.name}_{axis}" for axis in "xy"]).clamp(-far, far)
+        size = sitter.trait(f"mole_{place.name}_size")
+        radius = 0.10 + 0.06 * size.clamp(min=0.0)
+        dx = self.x - (place.x + place.reach_x * shift[:, :1])
+        dy = self.y - (place.y + place.reach_y * shift[:, 1:])
+        strength = MOLE_MELANIN * share_below(2.5 * size - 1.75)
+        return torch.exp((dx * dx + dy * dy) * (-1.0 / (radius * radius))) * strength
+
+
+def _area(canonical: Tensor, spots: tuple[Spot, ...]) -> tuple[Tensor, Tensor]:
+    """The vertices of an area, (n,), and how much each belongs to it, (n,)."""
+    area = ((masks.spots_mask(canonical, spots) - EDGE) * (1 / (1.0 - EDGE))).clamp(min=0.0)
+    index = (area > 0.0).nonzero()[:, 0]
+    return index, area[index]
 
 
 def _mixture(weights: Tensor, maps: Tensor) -> Tensor:
     """Two maps (2, n) added by a person's weights (B, 2), with unit variance: (B, n)."""
     a, b = weights[:, :1], weights[:, 1:]
-    return (a * maps[0] + b * maps[1]) / (a * a + b * b + 1e-6).sqrt()
-
-
-def _reachable(canonical: Tensor, place: MolePlace) -> Tensor:
-    far = MOLE_REACH_STD
-    x = (place.x - far * place.reach_x - 0.5, place.x + far * place.reach_x + 0.5)
-    y = (place.y - far * place.reach_y - 0.5, place.y + far * place.reach_y + 0.5)
-    return masks.within(canonical, x, y, mirrored=False)
-
-
-def _mole(subject: Subject, place: MolePlace, points: Tensor) -> Tensor:
-    """Melanin of one mole on its vertices (n, 3): (B, n). Below average size there is hardly any mole."""
-    traits, far = subject.traits, MOLE_REACH_STD
-    x = place.x + place.reach_x * traits[f"mole_{place.name}_x"].clamp(-far, far)
-    y = place.y + place.reach_y * traits[f"mole_{place.name}_y"].clamp(-far, far)
-    size = traits[f"mole_{place.name}_size"]
-    radius = 0.10 + 0.06 * size.clamp(min=0.0)
-    distance2 = (points[:, 0] - column(x)).square() + (points[:, 1] - column(y)).square()
-    strength = MOLE_MELANIN * share_below(2.5 * (size - 0.7))
-    return torch.exp(-distance2 / column(radius * radius)) * column(strength)
+    length = (a * a + b * b + 1e-6).sqrt()
+    return (a / length) * maps[0] + (b / length) * maps[1]

@@ -20,7 +20,7 @@ _LATTICE_PRIMES = (73856093, 19349663, 83492791)
 
 @dataclass(frozen=True)
 class Spot:
-    """A soft ellipse seen from the front: 1 at its centre, e^-1 at its radii. Mirrored: on both sides of the midline."""
+    """A soft ellipse seen from the front: 1 at its centre, 1/e at its radii. Mirrored: on both sides of the face."""
 
     x: float
     y: float
@@ -95,7 +95,8 @@ def within(canonical: Tensor, x: tuple[float, float], y: tuple[float, float], mi
 
 def noise(points: Tensor, spacing: float | tuple[float, float, float], purpose: str) -> Tensor:
     """Smooth noise of about unit variance at points (N, 3), from a random lattice of the given spacing (cm): (N,)."""
-    table = random.normals(random.key_of(0, f"lattice/{purpose}"), torch.zeros(1, 3, dtype=torch.int64), 1 << _TABLE_BITS)
+    key, index = random.key_of(0, f"lattice/{purpose}"), torch.zeros(1, 3, dtype=torch.int64)
+    table = random.normals(key, index, 1 << _TABLE_BITS)
     steps = torch.as_tensor(spacing, dtype=torch.float64)
     place = points.double().cpu() / steps
     cell = place.floor()

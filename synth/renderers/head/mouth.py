@@ -14,14 +14,11 @@ import torch
 from torch import Tensor
 
 from synth.renderers.head import anatomy
-from synth.renderers.head.axes import ageing
-from synth.renderers.head.canvas import column, mix
-from synth.renderers.head.colours import person_normals
+from synth.renderers.head.canvas import constant, mix
 from synth.renderers.head.masks import smooth_step
 from synth.renderers.head.mesh import Surface, grid_faces, unit
-from synth.renderers.head.traits import Subject, Trait
-
-TRAITS: tuple[Trait, ...] = ()
+from synth.renderers.head.sitter import sit
+from synth.renderers.head.traits import Subject
 
 #: Widths of the teeth from the midline outwards, cm along the arch; the lower front teeth are narrower.
 UPPER_WIDTHS = (0.84, 0.66, 0.76, 0.70, 0.68, 0.95)
@@ -37,6 +34,7 @@ THROAT_BACK_CM, THROAT_SIDE_CM = 2.7, 3.4  # how far behind the teeth its middle
 THROAT_HALF_WIDTH_CM, THROAT_BEYOND_CM = 3.1, 0.7  # it reaches this far above the upper and below the lower teeth
 
 ENAMEL = (0.60, 0.555, 0.46)
+YELLOWING = (0.035, 0.06, 0.13)  # what teeth lose per channel and degree of yellowing
 GUM = (0.40, 0.155, 0.14)
 TONGUE = (0.42, 0.165, 0.145)
 THROAT = (0.035, 0.012, 0.010)
@@ -113,13 +111,15 @@ def _tongue() -> Layer:
     t, s = (grid.flatten() for grid in torch.meshgrid(back, across, indexing="ij"))
     rise = (1.0 - s * s).clamp(min=0.0)
     x = s * (1.35 + 0.5 * t)
-    y = -0.85 + 0.85 * rise.sqrt() * (0.25 + 0.75 * (1.0 - (1.0 - t).square())) - 0.12 * torch.exp(-(s / 0.12).square()) * t
+    groove = 0.12 * torch.exp(-(s / 0.12).square()) * t
+    y = -0.85 + 0.85 * rise.sqrt() * (0.25 + 0.75 * (1.0 - (1.0 - t).square())) - groove
     z = -0.55 - 2.4 * t
     normals = unit(torch.stack((0.7 * s, 0.75 * torch.ones_like(s), 0.7 - 0.3 * t), -1))
     light = 0.8 * torch.exp(-0.9 * t) * (0.65 + 0.35 * rise)
     colour = torch.tensor(TONGUE).expand(len(t), 3)
     faces = grid_faces(TONGUE_ROWS, TONGUE_COLUMNS)
-    return Layer(torch.stack((x, y, z), -1), normals, faces, colour, torch.zeros_like(t), light, 0.6, torch.ones_like(t))
+    none, all_ = torch.zeros_like(t), torch.ones_like(t)
+    return Layer(torch.stack((x, y, z), -1), normals, faces, colour, none, light, 0.6, all_)
 
 
 def _throat() -> Layer:
@@ -166,7 +166,7 @@ class Mouth:
         width = placed.points["mouth_right"][:, 0] - placed.points["mouth_left"][:, 0]
         narrow = (width / (2.0 * anatomy.MOUTH_CORNER[0])).clamp(0.75, 1.0)  # small mouths have narrow jaws around them
         positions = anchor + self.offsets * torch.stack((narrow, torch.ones_like(narrow), narrow), -1)[:, None]
-        light = self.light * column(0.30 + 0.70 * (gap / LIT_FROM_CM).clamp(0.0, 1.0))
+        light = self.light * (0.30 + 0.70 * (gap * (1 / LIT_FROM_CM)).clamp(0.0, 1.0))[:, None]
         everywhere = torch.ones_like(light)
         return [
             Surface(
@@ -184,6 +184,6 @@ class Mouth:
 
     def _albedo(self, subject: Subject) -> Tensor:
         """Colours of B mouths: teeth yellow with age and by person. (B, n, 3)."""
-        yellow = column(0.5 * person_normals(subject, "teeth", 1)[:, 0] + 1.6 * ageing(subject))
-        tint = torch.stack([1.0 - shade * (yellow + 1.0).clamp(min=0.0) * self.enamel for shade in (0.035, 0.06, 0.13)], -1)
-        return self.albedo * tint
+        sitter = sit(subject)
+        yellow = (1.0 + 0.5 * sitter.own["teeth"] + 1.6 * sitter.old).clamp(min=0.0) * self.enamel
+        return self.albedo * (1.0 - yellow[..., None] * constant(YELLOWING, yellow.device))

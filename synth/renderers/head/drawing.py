@@ -2,7 +2,7 @@
 
 Visibility comes first, so that only vertices that show need light. This module does not know what the values are.
 
-Shapes: B pictures, N vertices, M of them seen, H x H pixels of n x n samples each.
+Shapes: B pictures, N vertices, M of them seen, H x H pixels of S samples each.
 """
 
 import importlib
@@ -18,14 +18,13 @@ from synth.renderers.head import raster
 from synth.renderers.head.camera import Camera, Triple, components
 from synth.renderers.head.scene import Scene
 
-SAMPLES_PER_PX: Final = 2  # along each direction
 NEAR_CM: Final = 24.0  # the scene's near end, in front of the pivot
 
 
 class Kernel(Protocol):
     """The three functions of `raster`, in any form that gives the same integers."""
 
-    def visible(self, screen: raster.Screen, samples: int) -> Tensor: ...
+    def visible(self, screen: raster.Screen, size: int) -> Tensor: ...
     def seen(self, screen: raster.Screen, keys: Tensor) -> Tensor: ...
     def resolve(self, screen: raster.Screen, keys: Tensor, channels: Tensor) -> Tensor: ...
 
@@ -51,10 +50,10 @@ class Drawing:
         self._kernel = kernel
         self.scene = scene
         self.world = camera.pose(components(scene.positions), scene.follow)
-        x, y = (raster.snap(px, SAMPLES_PER_PX) for px in camera.project(self.world))
+        x, y = (raster.snap(px) for px in camera.project(self.world))
         depth = raster.snap_depth(NEAR_CM - self.world[2])
         self._screen = raster.Screen(x, y, depth, scene.absent, scene.faces, scene.closed)
-        self.keys = kernel.visible(self._screen, size * SAMPLES_PER_PX)
+        self.keys = kernel.visible(self._screen, size)
         if nearer_than is not None:
             nearer = self.keys >> raster.TRIANGLE_BITS < nearer_than >> raster.TRIANGLE_BITS
             self.keys = self.keys.masked_fill(~nearer, raster.EMPTY)
@@ -69,7 +68,7 @@ class Drawing:
         return matter, place, self._camera.turn(components(matter.normals), matter.follow)
 
     def samples(self, channels: Sequence[Tensor]) -> Tensor:
-        """Values of the seen vertices, C times float32 (B, M) in [0, 16), at every sample: int32 (B, S, S, C), 1 is `CHANNEL_ONE`."""
+        """Values of the seen vertices, C times float32 (B, M) in [0, 16), at every sample: int32 (B, H, H, S, C), 1 is `CHANNEL_ONE`."""
         pictures, vertices = self.scene.gloss.shape
         together = channels[0].new_empty(pictures, len(self.seen), len(channels))
         for i, channel in enumerate(channels):
@@ -80,11 +79,9 @@ class Drawing:
 
 
 def pixels(samples: Tensor) -> Tensor:
-    """Mean of the samples of every pixel: float32 (B, H, H, C) from int32 or float32 (B, S, S, C), both in steps of `CHANNEL_ONE`."""
-    step, total = SAMPLES_PER_PX, None
-    for row in range(step):
-        for column in range(step):
-            part = samples[:, row::step, column::step]
-            total = part if total is None else total + part
-    assert total is not None
-    return total * (1 / (raster.CHANNEL_ONE * step * step))
+    """Mean of the samples of every pixel: float32 (B, H, H, C) from int32 or float32 (B, H, H, S, C) in steps of `CHANNEL_ONE`."""
+    first, *others = samples.unbind(3)
+    total = first
+    for sample in others:
+        total = total + sample
+    return total * (1 / (raster.CHANNEL_ONE * samples.shape[3]))

@@ -90,11 +90,14 @@ class Darkroom:
         self._window_sum = float(self._window.double().sum())
         self._noise = random.normals(random.key_of(0, "sensor noise"), row, NOISE_TABLE)[0].to(device)
 
-    def develop(self, light: Tensor, attributes: Mapping[str, Tensor], key: Tensor) -> Tensor:
-        """Linear light (B, H, H, 3) to pictures uint8 (B, H, H, 3); `key` (B, 2) seeds the noise."""
-        scale = light.shape[1] / TEMPLATE_SIZE_PX
+    def develop(self, root: Tensor, attributes: Mapping[str, Tensor], key: Tensor) -> Tensor:
+        """Square roots of linear light (B, H, H, 3) to pictures uint8 (B, H, H, 3); `key` (B, 2) seeds the noise.
+
+        Blur works on the roots, as the averaging of samples did, lest bright backgrounds eat the edges of heads.
+        """
+        root = _blur(root, _softness_px(attributes, root.shape[1] / TEMPLATE_SIZE_PX))
+        light = root * root
         light = light * self._metered(light)
-        light = _blur(light, _softness_px(attributes, scale))
         light = light * _gain(attributes)[:, None, None] * _vignette(light, attributes["vignette"])
         shown = _grade(_film(light, attributes["gamma"]), attributes)
         shown = self._noisy(shown, attributes["noise"], key)
@@ -165,9 +168,9 @@ def _vignette(light: Tensor, strength: Tensor) -> Tensor:
     return 1 - 0.5 * strength[:, None, None, None] * (squared[:, None] + squared)[..., None]
 
 
-def _blur(light: Tensor, deviation_px: Tensor) -> Tensor:
+def _blur(values: Tensor, deviation_px: Tensor) -> Tensor:
     """Gaussian blur of each picture by its own standard deviation (B,); the border repeats."""
-    size, variance = light.shape[1], deviation_px * deviation_px
+    size, variance = values.shape[1], deviation_px * deviation_px
     reach = (3 * deviation_px).floor() + 1  # each picture's own: its blur must not depend on its neighbours in the batch
     farthest = int(reach.max())
     taps = [(-0.5 * k * k / variance).exp() * (k <= reach) for k in range(farthest + 1)]
@@ -175,15 +178,15 @@ def _blur(light: Tensor, deviation_px: Tensor) -> Tensor:
     for tap in taps[1:]:
         total = total + 2 * tap
     weights = [(tap / total)[:, None, None, None] for tap in taps]
-    place = torch.arange(size, device=light.device)
+    place = torch.arange(size, device=values.device)
     for axis in (1, 2):
-        blurred = light * weights[0]
+        blurred = values * weights[0]
         for k in range(1, farthest + 1):
-            ahead = light.index_select(axis, (place + k).clamp(max=size - 1))
-            behind = light.index_select(axis, (place - k).clamp(min=0))
+            ahead = values.index_select(axis, (place + k).clamp(max=size - 1))
+            behind = values.index_select(axis, (place - k).clamp(min=0))
             blurred = blurred + (ahead + behind) * weights[k]
-        light = blurred
-    return light
+        values = blurred
+    return values
 
 
 def _softness_px(attributes: Mapping[str, Tensor], scale: float) -> Tensor:

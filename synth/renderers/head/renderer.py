@@ -158,22 +158,27 @@ class HeadRenderer:
     def _render(self, views: Views) -> Tensor:
         sitting = self._sit(views)
         subject = sitting.subject
-        seen = self._photograph(sitting)
-        back = self._modules["backdrop"].backdrop(subject, self._size)
-        seen_light = seen[..., :3] + back * (1 - seen[..., 3:])
-        return self._darkroom.develop(seen_light, subject.attributes, subject.key)
+        root = self._photograph(sitting)
+        back = self._modules["backdrop"].backdrop(subject, self._size).sqrt()
+        return self._darkroom.develop(root[..., :3] + back * (1 - root[..., 3:]), subject.attributes, subject.key)
 
     def _photograph(self, sitting: _Sitting) -> Tensor:
-        """Light from the sitter and its coverage: linear premultiplied RGBA float32 (B, H, H, 4)."""
+        """The sitter before a black background: premultiplied roots of linear RGB, and coverage, float32 (B, H, H, 4).
+
+        Samples are averaged as square roots of light, which are near to what the eye sees: averaged as light, the edge of a dark
+        head before a bright wall would look as jagged as without any averaging.
+        """
         lamps = light.set_lamps(sitting.subject.attributes)
         solid = Drawing(self._kernel, join(_solid(sitting.surfaces)), sitting.camera, self._size)
         shadows = light.shadow_map(solid.world, solid.scene.absent, lamps)
-        samples = _lit(solid, lamps, shadows)
+        colours, opacity = _lit(solid, lamps, shadows)
+        samples = solid.samples([*(colour.sqrt() for colour in colours), opacity])
         panes = [surface for surface in sitting.surfaces if surface.opacity is not None]
-        if panes:
-            glass = Drawing(self._kernel, join(panes), sitting.camera, self._size, nearer_than=solid.keys)
-            samples = _over(_lit(glass, lamps, shadows), samples)
-        return pixels(samples)
+        if not panes:
+            return pixels(samples)
+        glass = Drawing(self._kernel, join(panes), sitting.camera, self._size, nearer_than=solid.keys)
+        colours, opacity = _lit(glass, lamps, shadows)
+        return pixels(_over(glass.samples([*colours, opacity]), samples))
 
     def _normals(self, views: Views) -> Tensor:
         sitting = self._sit(views)
@@ -190,15 +195,18 @@ def _solid(surfaces: list[Surface]) -> list[Surface]:
     return [surface for surface in surfaces if surface.opacity is None]
 
 
-def _lit(drawing: Drawing, lamps: light.Lamps, shadows: Tensor) -> Tensor:
-    """Light and coverage at every sample: int32 (B, S, S, 4)."""
+def _lit(drawing: Drawing, lamps: light.Lamps, shadows: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Light from the vertices that show, linear red, green and blue, and their opacity: float32 (B, M) each."""
     matter, place, normals = drawing.matter()
-    return drawing.samples([*light.lit(matter, place, normals, lamps, shadows), matter.opacity])
+    return light.lit(matter, place, normals, lamps, shadows), matter.opacity
 
 
-def _over(front: Tensor, back: Tensor) -> Tensor:
-    """Premultiplied samples of glass over those behind it: float32, in the same steps."""
-    return front + back * (1 - front[..., 3:] * (1 / CHANNEL_ONE))
+def _over(glass: Tensor, behind: Tensor) -> Tensor:
+    """Samples of glass, as light, over samples behind it, as roots of light: roots again, float32, in the same steps."""
+    glass, behind = glass * (1 / CHANNEL_ONE), behind * (1 / CHANNEL_ONE)
+    through = 1 - glass[..., 3:]
+    colour = (glass[..., :3] + behind[..., :3] * behind[..., :3] * through).sqrt()
+    return torch.cat((colour, 1 - (1 - behind[..., 3:]) * through), -1) * CHANNEL_ONE
 
 
 def _person_key(anchor: Tensor) -> Tensor:

@@ -86,6 +86,17 @@ class Ledger:
         self.seconds[stage] += time.perf_counter() - start
 
 
+@dataclass(frozen=True)
+class Making:
+    """A shard in the making: what with, and what is known so far."""
+
+    spec: ShardSpec
+    tools: Tools
+    places: Tensor  # int64 (n, 2): identity and view
+    ledger: Ledger
+    encoding: ThreadPoolExecutor  # where JPEGs are made, while the next micro-batch is rendered
+
+
 def make_shard(task: ShardTask, tools: Tools, storage: Storage) -> Commit:
     """Make one shard and commit it; every planned picture ends kept or rejected.
 
@@ -94,8 +105,8 @@ def make_shard(task: ShardTask, tools: Tools, storage: Storage) -> Commit:
     """
     spec, ledger, start = task.spec, Ledger(), time.perf_counter()
     places = spec.pictures.at(*shard_range(len(spec.pictures), spec.shards, task.shard))
-    with ThreadPoolExecutor(1, thread_name_prefix="jpeg") as pool:
-        _draw_places(spec, tools, places, ledger, pool)
+    with ThreadPoolExecutor(1, thread_name_prefix="jpeg") as encoding:
+        _draw_places(Making(spec, tools, places, ledger, encoding))
     with ledger.timed("pack"):
         tar, rows = pack(places, ledger.candidates, ledger.rendered, keep_refused=spec.exhausted == "keep_best")
         index = parquet_bytes(index_table(task.shard, rows, spec.variety.declared))
@@ -121,62 +132,46 @@ def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
     return {stage: round(value, 3) for stage, value in seconds.items()}
 
 
-def _draw_places(spec: ShardSpec, tools: Tools, places: Tensor, ledger: Ledger, pool: ThreadPoolExecutor) -> None:
+def _draw_places(making: Making) -> None:
     """Fill the ledger: attempt by attempt, those refused so far, in the plan's order, in micro-batches."""
-    pending = list(range(len(places)))
+    spec, pending = making.spec, list(range(len(making.places)))
     for attempt in range(spec.attempts):
-        refused: list[int] = []
-        for first in range(0, len(pending), spec.micro_batch):
-            batch = pending[first : first + spec.micro_batch]
-            refused += _draw_batch(spec, tools, places[batch], batch, attempt, ledger, pool)
-        pending = refused
+        batches = (pending[first : first + spec.micro_batch] for first in range(0, len(pending), spec.micro_batch))
+        pending = [refused for batch in batches for refused in _draw_batch(making, batch, attempt)]
     if pending and spec.exhausted == "fail":
-        reasons = sorted({str(ledger.candidates[place].reason) for place in pending})
+        reasons = sorted({str(making.ledger.candidates[place].reason) for place in pending})
         raise RenderError(
             f"{len(pending)} pictures were refused {spec.attempts} times each ({', '.join(reasons)}) "
             "and checks.exhausted is 'fail'"
         )
 
 
-def _draw_batch(
-    spec: ShardSpec,
-    tools: Tools,
-    pictures: Tensor,
-    batch: list[int],
-    attempt: int,
-    ledger: Ledger,
-    pool: ThreadPoolExecutor,
-) -> list[int]:
-    """Render and check the pictures (B, 2) of the places `batch`; returns the places that were refused."""
-    # Padded with the last picture, so that kernels always see the same shape and round the same way.
-    padding = pictures[-1:].expand(spec.micro_batch - len(batch), 2)
+def _draw_batch(making: Making, batch: list[int], attempt: int) -> list[int]:
+    """Render and check one micro-batch of places (rows of `making.places`); returns those that were refused."""
+    spec, tools, ledger = making.spec, making.tools, making.ledger
+    # Padded with the last place, so that kernels always see the same shape and round the same way.
+    padded = batch + batch[-1:] * (spec.micro_batch - len(batch))
     with ledger.timed("draw"):
-        index = attempt_index(torch.cat((pictures, padding)), attempt)
-        views = draw_views(spec.variety, tools.anchors, index)
+        views = draw_views(spec.variety, tools.anchors, attempt_index(making.places[padded], attempt))
+        attributes = named_values(spec.variety.declared, views)
     with ledger.timed("render"):
         images = checked_pictures(tools.renderer.render(views), len(views))
         landmarks = tools.renderer.landmarks(views)
     with ledger.timed("check"):
         evidence, reasons = _examine(spec, tools, images, views)
-    attributes = named_values(spec.variety.declared, views)
     for row, place in enumerate(batch):
-        reason = reasons[row]
+        wanted = reasons[row] is None or spec.exhausted == "keep_best"
         candidate = Candidate(
             attempt=attempt,
-            reason=reason,
+            reason=reasons[row],
             attributes=attributes[row],
             cosine=float(evidence.cosine[row]) if evidence else None,
             landmarks=None if landmarks is None else [round(x, 3) for x in landmarks[row].flatten().tolist()],
             embedding=evidence.embedding[row].tolist() if evidence and spec.embeddings else None,
-            # On the pool's thread, encoding overlaps the next micro-batch's rendering.
-            jpeg=pool.submit(encode_jpeg, images[row].numpy(), spec.jpeg_quality) if _wanted(spec, reason) else None,
+            jpeg=making.encoding.submit(encode_jpeg, images[row].numpy(), spec.jpeg_quality) if wanted else None,
         )
         _record(ledger, place, candidate, best=spec.exhausted == "keep_best")
     return [place for place, reason in zip(batch, reasons, strict=False) if reason]
-
-
-def _wanted(spec: ShardSpec, reason: str | None) -> bool:
-    return reason is None or spec.exhausted == "keep_best"
 
 
 def _record(ledger: Ledger, place: int, candidate: Candidate, best: bool) -> None:
@@ -185,9 +180,15 @@ def _record(ledger: Ledger, place: int, candidate: Candidate, best: bool) -> Non
     if candidate.reason:
         ledger.refusals.setdefault(candidate.attempt, Counter())[candidate.reason] += 1
         earlier = ledger.candidates.get(place)
-        if best and earlier and (earlier.cosine or -1.0) >= (candidate.cosine or -1.0):
+        if best and earlier and _likeness(earlier) >= _likeness(candidate):
             return
     ledger.candidates[place] = candidate
+
+
+def _likeness(candidate: Candidate) -> float:
+    """The cosine to the anchor; nothing is refused without one."""
+    assert candidate.cosine is not None
+    return candidate.cosine
 
 
 def _examine(spec: ShardSpec, tools: Tools, images: Tensor, views: Views) -> tuple[Evidence | None, list[str | None]]:

@@ -181,11 +181,15 @@ class Face:
         return even, odd
 
     def _nearest(self, mean: Template) -> dict[str, int]:
+        """The vertex of the head at each of `SKIN_POINTS`; of the mouth, on the line between the lips."""
         found = {}
+        skin = mean.points[: mean.ear_start]
+        off_line = (mean.lip_v != 0)[: mean.ear_start]
         for name, place in SKIN_POINTS.items():
             for suffix, side in (("_left", -1), ("_right", 1)) if place[0] else (("", 1),):
-                away = np.sum((mean.points[: mean.ear_start] - np.array(place) * (side, 1, 1)) ** 2, 1)
-                found[name + suffix] = int(np.argmin(away))
+                away = (skin - np.array(place) * (side, 1, 1)) ** 2
+                on_lips = name in ("mouth", "stomion")
+                found[name + suffix] = int(np.argmin(away[:, 0] + FAR * off_line if on_lips else np.sum(away, 1)))
         return found
 
     def _set_lids(self, mean: Template) -> None:
@@ -252,7 +256,9 @@ class Face:
         """Close the lids as far as the expression says and lay them over the eyeballs."""
         centre = torch.stack((points["eye_left"], points["eye_right"]), 2)[:, :, self._lid_eye]
         x, y, z = planar[:, :, self._lids].unbind(1)
-        gap = planar[:, 1, self._lid_margins[1]] - planar[:, 1, self._lid_margins[0]]
+        bottom, top = planar[:, 1, self._lid_margins[0]], planar[:, 1, self._lid_margins[1]]
+        gap = top - bottom
+        y = torch.where(self._shown > 0, bottom + gap * self._with_upper, y)
         upper, lower = expression.lids_closing(subject)
         y = y - gap * (upper[:, None] * self._with_upper - lower[:, None] * self._with_lower)
         body = self._body((x - centre[:, 0]) * self._lid_side, y - centre[:, 1])

@@ -34,7 +34,7 @@ FORMS: Final = {
     "chin, side": (1.30, -10.60, 0.80, 0.70, 0.0, 0.12),
     "philtrum": (0.00, -5.75, 0.28, 0.55, 0.0, -0.07),
     "philtrum column": (0.50, -5.80, 0.28, 0.55, 8.0, 0.05),
-    "mouth corner": (2.70, -6.95, 0.45, 0.45, 0.0, -0.14),
+    "mouth corner": (2.70, -6.90, 0.45, 0.45, 0.0, -0.10),
     "tear trough": (2.20, -1.25, 1.00, 0.45, -25.0, -0.10),
     "sternomastoid": (3.30, -14.50, 0.75, 4.20, -26.0, 0.28),
     "larynx": (0.00, -14.20, 0.75, 1.30, 0.0, 0.22),
@@ -43,11 +43,12 @@ FORMS: Final = {
 #: the nose on the midline: y, z of the ridge | half width of the roof | drop of the wall per cm beside the roof
 RIDGE: Final = np.array(
     [
-        (1.60, 9.15, 0.70, 1.2),
-        (0.60, 9.18, 0.60, 1.4),
-        (-0.80, 9.95, 0.50, 1.7),
-        (-2.40, 10.85, 0.50, 1.9),
-        (-3.60, 11.50, 0.55, 2.0),
+        (2.80, 8.55, 0.80, 1.0),
+        (1.60, 9.00, 0.70, 1.2),
+        (0.60, 9.18, 0.58, 1.4),
+        (-0.80, 9.92, 0.45, 1.7),
+        (-2.40, 10.80, 0.42, 1.9),
+        (-3.60, 11.48, 0.50, 2.0),
         (-4.20, 11.62, 0.55, 2.1),
         (-4.60, 11.10, 0.50, 2.2),
         (-5.00, 10.20, 0.40, 2.2),
@@ -99,9 +100,9 @@ def _ball(x: Array, y: Array, ball: tuple[float, ...]) -> Array:
 
 def nose(x: Array, y: Array) -> Array:
     """Height of the nose, far below the face where there is none."""
-    ridge, roof, wall = np.moveaxis(natural_spline(-RIDGE[:, 0], RIDGE[:, 1:], -np.clip(y, -5.4, 1.6).ravel()), -1, 0).reshape(3, *y.shape)
+    ridge, roof, wall = np.moveaxis(natural_spline(-RIDGE[:, 0], RIDGE[:, 1:], -np.clip(y, -5.4, 2.8).ravel()), -1, 0).reshape(3, *y.shape)
     beside = np.sqrt(x**2 + roof**2) - roof
-    height = ridge - wall * beside - 3 * np.maximum(y - 1.6, 0) - 6 * np.maximum(-5.4 - y, 0)
+    height = ridge - wall * beside - 3 * np.maximum(y - 2.8, 0) - 6 * np.maximum(-5.4 - y, 0)
     for ball in BALLS:
         height = smooth_max(height, _ball(x, y, ball), 0.7)
     return height + bump(x, y, NOSTRIL)
@@ -110,7 +111,7 @@ def nose(x: Array, y: Array) -> Array:
 def lip_line(x: Array) -> Array:
     """Height y at which the lips meet."""
     u = np.clip(np.abs(x) / anatomy.MOUTH_CORNER[0], 0, 1.4)
-    return anatomy.STOMION[1] + 0.10 * np.exp(-((u / 0.2) ** 2)) * -0.4 + 0.06 * u**2 - 0.10 * np.exp(-(((u - 0.55) / 0.25) ** 2)) * 0.5
+    return anatomy.STOMION[1] - 0.04 * np.exp(-((u / 0.2) ** 2)) + 0.12 * u**2 - 0.05 * np.exp(-(((u - 0.55) / 0.25) ** 2))
 
 
 def _lip_taper(x: Array) -> Array:
@@ -145,8 +146,8 @@ def lid_curve(dx: Array, upper: bool) -> Array:
     u = np.clip(dx / anatomy.EYE_HALF_WIDTH, -1, 1)
     tilt = 0.07 * u
     if upper:
-        return tilt + anatomy.EYE_HALF_HEIGHT * (1 - np.abs(u) ** 2.3) * (1 - 0.15 * u)
-    return tilt - anatomy.EYE_HALF_HEIGHT * (1 - np.abs(u) ** 2.2) * (1 + 0.12 * u)
+        return tilt + 0.94 * anatomy.EYE_HALF_HEIGHT * (1 - np.abs(u) ** 2.3) * (1 - 0.15 * u)
+    return tilt - 0.96 * anatomy.EYE_HALF_HEIGHT * (1 - np.abs(u) ** 2.2) * (1 + 0.12 * u)
 
 
 def eye_body(dx: Array, dy: Array, thickness: Array) -> Array:

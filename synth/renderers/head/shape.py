@@ -78,7 +78,7 @@ SKULL: Final = (
     ),
     ShapeTrait(
         "brow_spacing", "distance between the brows",
-        (Move((1.5, 2.0, 9), (1.2, 0.8, 4), shift=(0.14, 0, 0)),),
+        (Move((1.5, 2.0, 9), (1.2, 0.8, 4), shift=(0.18, 0, 0)),),
     ),
 )  # fmt: skip
 
@@ -93,7 +93,7 @@ EYES: Final = (
     ),
     ShapeTrait(
         "eye_width", "length of the lid opening",
-        (Move((3.15, 0, 8), (2.0, 1.0, 4), stretch=(0.06, 0, 0), flat=2),),
+        (Move((3.15, 0, 8), (2.0, 1.0, 4), stretch=(0.075, 0, 0), flat=2),),
     ),
     ShapeTrait(
         "eye_opening", "height of the lid opening",
@@ -134,10 +134,6 @@ EYES: Final = (
         "eye_bags", "fullness under the eyes",
         (Move((3.2, -1.05, 8.3), (1.2, 0.4, 4), shift=(0, 0, 0.13)),),
     ),
-    ShapeTrait(
-        "tear_trough", "groove from the inner corner of the eye down the cheek",
-        (Move((2.2, -1.15, 8.4), (0.85, 0.5, 4), shift=(0, 0, -0.12)),),
-    ),
 )  # fmt: skip
 
 CHEEKS: Final = (
@@ -168,7 +164,7 @@ CHEEKS: Final = (
     ShapeTrait(
         "nasolabial_fold", "fold from the nose to the mouth corner",
         (
-            Move((2.65, -5.5, 9), (0.42, 1.2, 4), shift=(0, 0, -0.10)),
+            Move((2.65, -5.5, 9), (0.42, 1.2, 4), shift=(0, 0, -0.13)),
             Move((3.35, -4.9, 8.8), (0.7, 1.2, 4), shift=(0, 0, 0.09)),
         ),
     ),
@@ -193,27 +189,15 @@ JAW: Final = (
     ),
     ShapeTrait(
         "chin_length", "height of the chin",
-        (Move((0, -11.3, 8), (3.5, 1.8, 5), shift=(0, -0.30, 0)),),
+        (Move((0, -11.3, 8), (3.5, 1.8, 5), shift=(0, -0.36, 0)),),
     ),
     ShapeTrait(
         "chin_prominence", "chin forwards",
-        (Move((0, -10.3, 9), (2.4, 1.5, 4), shift=(0, 0, 0.30)),),
-    ),
-    ShapeTrait(
-        "chin_corners", "square chin",
-        (Move((1.6, -10.8, 8.3), (0.8, 0.8, 3), shift=(0.16, -0.15, 0.07)),), {"sex": 0.25},
-    ),
-    ShapeTrait(
-        "chin_cleft", "cleft of the chin",
-        (Move((0, -10.3, 9.5), (0.24, 0.6, 3), shift=(0, 0, -0.08)),),
+        (Move((0, -10.3, 9), (2.4, 1.5, 4), shift=(0, 0, 0.42)),),
     ),
     ShapeTrait(
         "chin_fold", "fold between lower lip and chin",
-        (Move((0, -8.6, 9.2), (1.4, 0.5, 4), shift=(0, 0, -0.15)),),
-    ),
-    ShapeTrait(
-        "double_chin", "fullness under the chin",
-        (Move((0, -11.9, 6.5), (4, 1.6, 3), shift=(0, -0.32, 0.08)),), {"weight": 0.35},
+        (Move((0, -8.6, 9.2), (1.6, 0.6, 4), shift=(0, 0, -0.20)),),
     ),
 )  # fmt: skip
 
@@ -225,10 +209,6 @@ NOSE: Final = (
     ShapeTrait(
         "nose_root_height", "height of the bridge between the eyes",
         (Move((0, 0.1, 9.3), (1.0, 1.3, 3), shift=(0, 0, 0.22)),), {"ancestry_b": -0.3},
-    ),
-    ShapeTrait(
-        "nose_root_level", "level at which the nose begins",
-        (Move((0, 0.7, 9.2), (1.0, 0.7, 3), shift=(0, 0.25, 0)),),
     ),
     ShapeTrait(
         "nose_bridge_width", "width of the bridge",
@@ -264,11 +244,7 @@ NOSE: Final = (
     ),
     ShapeTrait(
         "wing_height", "height of the rim of the wings",
-        (Move((1.3, -4.7, 9.8), (0.7, 0.6, 2), shift=(0, 0.15, 0)),),
-    ),
-    ShapeTrait(
-        "columella", "low or high bar between the nostrils",
-        (Move((0, -4.85, 10.5), (0.45, 0.4, 2), shift=(0, -0.14, 0.10)),),
+        (Move((1.3, -4.7, 9.8), (0.7, 0.6, 2), shift=(0, 0.19, 0)),),
     ),
     ShapeTrait(
         "nose_base_depth", "fullness where nose and lip meet",
@@ -280,13 +256,6 @@ MOUTH: Final = (
     ShapeTrait(
         "philtrum_length", "distance from nose to mouth",
         (Move((0, -6.9, 9.6), (3.6, 1.5, 4), shift=(0, -0.18, 0), flat=1.3),), {"sex": 0.2},
-    ),
-    ShapeTrait(
-        "philtrum_depth", "groove above the upper lip",
-        (
-            Move((0, -5.75, 10), (0.26, 0.5, 3), shift=(0, 0, -0.07)),
-            Move((0.5, -5.8, 10), (0.22, 0.5, 3), shift=(0, 0, 0.05)),
-        ),
     ),
     ShapeTrait(
         "mouth_width", "width of the mouth",
@@ -313,13 +282,6 @@ MOUTH: Final = (
         (Move((0, -6.8, 9.6), (2.8, 1.8, 3.6), shift=(0, 0, 0.24)),), {"ancestry_a": 0.3},
     ),
     ShapeTrait(
-        "cupid_bow", "depth of cupid's bow",
-        (
-            Move((0.6, -6.15, 10.1), (0.35, 0.3, 3), shift=(0, 0.07, 0.03)),
-            Move((0, -6.25, 10.1), (0.24, 0.3, 3), shift=(0, -0.06, 0)),
-        ),
-    ),
-    ShapeTrait(
         "mouth_corner_tilt", "mouth corners up",
         (Move((2.5, -6.9, 9), (0.9, 0.8, 3), shift=(0, 0.14, 0)),),
     ),
@@ -332,7 +294,7 @@ MOUTH: Final = (
     ),
     ShapeTrait(
         "lower_lip_breadth", "fullness of the sides of the lower lip",
-        (Move((1.5, -7.6, 9.6), (0.65, 0.45, 3), shift=(0, -0.10, 0.07)),),
+        (Move((1.5, -7.6, 9.6), (0.75, 0.5, 3), shift=(0, -0.14, 0.10)),),
     ),
 )  # fmt: skip
 
@@ -368,7 +330,7 @@ ASYMMETRIES: Final = (
     ShapeTrait("chin_aside", "chin to one side", (Move((0, -10.5, 9), (3.2, 2, 5), shift=(0.19, 0, 0), odd=True),)),
     ShapeTrait("eye_slant", "one eye higher", (Move((3.15, 0.1, 8), (2.2, 1.5, 4), shift=(0, 0.07, 0), odd=True),)),
     ShapeTrait(
-        "eye_difference", "one eye wider open", (Move((3.15, 0, 8), (2, 0.85, 4), stretch=(0, 0.09, 0), flat=2, odd=True),)
+        "eye_difference", "one eye wider open", (Move((3.15, 0, 8), (2, 0.85, 4), stretch=(0, 0.11, 0), flat=2, odd=True),)
     ),
     ShapeTrait("brow_slant", "one brow higher", (Move((2.9, 2, 9), (2.4, 0.8, 4), shift=(0, 0.12, 0), odd=True),)),
     ShapeTrait(
@@ -379,17 +341,17 @@ ASYMMETRIES: Final = (
 
 #: name, about, centre x, y, radius, height per standard deviation: soft tissue at places of its own
 PADS: Final = (
-    ("pad_forehead_middle", "middle of the forehead", 0.0, 4.4, 1.3, 0.13),
+    ("pad_forehead_middle", "middle of the forehead", 0.0, 4.6, 1.6, 0.19),
     ("pad_forehead_side", "side of the forehead", 4.0, 4.4, 1.3, 0.17),
     ("pad_brow_outer", "outer end of the brow", 4.8, 1.7, 0.9, 0.17),
-    ("pad_socket_inner", "inner corner of the socket", 1.7, 0.9, 0.6, 0.13),
+    ("pad_socket_inner", "inner corner of the socket", 1.7, 0.9, 0.7, 0.17),
     ("pad_cheek_inner", "cheek beside the nose", 2.4, -2.9, 0.8, 0.15),
     ("pad_cheek_middle", "middle of the cheek", 3.9, -3.5, 0.9, 0.16),
     ("pad_cheek_outer", "outer cheek", 5.7, -3.6, 1.1, 0.19),
     ("pad_mouth_side", "cheek beside the mouth", 3.7, -6.8, 0.9, 0.17),
-    ("pad_lip_side", "skin beside the philtrum", 1.6, -5.8, 0.6, 0.10),
-    ("pad_mouth_corner", "pad under the mouth corner", 2.5, -7.9, 0.6, 0.12),
-    ("pad_chin_side", "side of the chin", 2.1, -9.7, 0.8, 0.15),
+    ("pad_lip_side", "skin beside the philtrum", 1.7, -5.9, 0.8, 0.15),
+    ("pad_mouth_corner", "pad under the mouth corner", 2.6, -8.0, 0.9, 0.18),
+    ("pad_chin_side", "side of the chin", 2.3, -9.5, 1.0, 0.22),
 )
 
 

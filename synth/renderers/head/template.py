@@ -109,7 +109,8 @@ def _lip_coordinates(points: Array, slit: int) -> tuple[Array, Array, Array]:
     side = np.where(np.arange(len(y)) <= slit, 1.0, -1.0)[:, None] + 0 * y
     over = y - relief.lip_line(x)
     height = np.where(side > 0, relief.upper_lip_height(x), relief.lower_lip_height(x))
-    v = np.where(np.arange(len(y))[:, None] == slit, 0.0, over / height)
+    rows = np.arange(len(y))[:, None]
+    v = np.where((rows == slit) | (rows == slit + 1), 0.0, over / height)
     u = np.abs(x) / anatomy.MOUTH_CORNER[0]
     near = (z > 3) & (np.abs(over) < 3) & (u < 1.8)
     return np.where(near, u, FAR), np.where(near, v, np.sign(over) * FAR), side

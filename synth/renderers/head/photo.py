@@ -20,37 +20,37 @@ from synth.renderer import TEMPLATE_SIZE_PX
 
 ATTRIBUTES: Final[dict[str, Attribute]] = {
     "exposure_ev": Attribute(
-        "Exposure against the metered one.", 0.0, "EV", -3, 3, distribution=Normal(std=0.33, low=-1.1, high=0.9)
+        "Exposure against the metered one.", 0.0, "EV", -3, 3, distribution=Normal(std=0.26, low=-0.9, high=0.7)
     ),
     "gamma": Attribute(
         "Gradation of the finished picture: above 1 the middle greys are darker.",
-        1.0, "ratio", 0.5, 2, distribution=Normal(mean=1, std=0.09, low=0.75, high=1.3),
+        1.0, "ratio", 0.5, 2, distribution=Normal(mean=1, std=0.06, low=0.8, high=1.25),
     ),
     "contrast": Attribute(
-        "Contrast about middle grey.", 1.0, "ratio", 0.5, 1.6, distribution=Normal(mean=1, std=0.09, low=0.7, high=1.3)
+        "Contrast about middle grey.", 1.0, "ratio", 0.5, 1.6, distribution=Normal(mean=1.03, std=0.07, low=0.78, high=1.25)
     ),
     "saturation": Attribute(
         "Strength of colours; 0 is black and white.",
-        1.0, "ratio", 0, 1.6, distribution=Normal(mean=0.98, std=0.14, low=0.5, high=1.4),
+        1.0, "ratio", 0, 1.6, distribution=Normal(mean=1.02, std=0.1, low=0.6, high=1.35),
     ),
     "cast_warm": Attribute(
         "Colour cast from blue (-1) to amber (1), as of a wrong white balance.",
-        0.0, "share", -1, 1, distribution=Normal(std=0.22, low=-0.8, high=0.8),
+        0.0, "share", -1, 1, distribution=Normal(std=0.16, low=-0.6, high=0.6),
     ),
     "cast_green": Attribute(
         "Colour cast from magenta (-1) to green (1), as under fluorescent lamps.",
-        0.0, "share", -1, 1, distribution=Normal(std=0.14, low=-0.6, high=0.6),
+        0.0, "share", -1, 1, distribution=Normal(std=0.08, low=-0.35, high=0.35),
     ),
     "vignette": Attribute(
         "Darkening of the corners.", 0.0, "share", 0, 1, distribution=Sometimes(chance=0.3, then=Uniform(low=0.05, high=0.5))
     ),
     "blur_px": Attribute(
         "Blur of focus and motion: standard deviation in pixels of a 112 px picture.",
-        0.0, "px", 0, 4, distribution=Sometimes(chance=0.4, then=Uniform(low=0.15, high=0.75)),
+        0.0, "px", 0, 4, distribution=Sometimes(chance=0.3, then=Uniform(low=0.15, high=0.8)),
     ),
     "resolution": Attribute(
         "Pixels that the camera spent on the face along one side, as a share of 112.",
-        1.0, "share", 0.2, 1, distribution=Sometimes(chance=0.2, then=Uniform(low=0.5, high=0.95), otherwise=1.0),
+        1.0, "share", 0.2, 1, distribution=Sometimes(chance=0.15, then=Uniform(low=0.5, high=0.95), otherwise=1.0),
     ),
     "noise": Attribute(
         "Sensor noise: standard deviation at middle grey, in grey levels.",
@@ -64,8 +64,8 @@ ATTRIBUTES: Final[dict[str, Attribute]] = {
 
 METER_CENTRE, METER_RADIUS = (0.5, 0.6), (0.3, 0.36)  # the ellipse that the camera meters, in shares of the picture
 METER_LEVEL: Final = 0.2  # light from a face of middling skin in middling light
-METER_POWER: Final = 0.62  # 1 would bring every face to the same grey
-METER_GAIN: Final = 1.32
+METER_POWER: Final = 0.5  # 1 would bring every face to the same grey
+METER_GAIN: Final = 1.4
 FILM: Final = (2.3, 0.08, 2.35, 0.62, 0.17)  # x (a x + b) / (x (c x + d) + e)
 METER_STEPS: Final = 1 << 16
 COARSE_VARIANCE: Final = 1 / 12 + 1 / 6  # of a box and of linear interpolation, each one coarse pixel wide

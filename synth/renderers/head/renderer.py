@@ -9,51 +9,33 @@ that a part which a picture lacks costs nothing; on a GPU many at once.
 Shapes: B pictures, D traits, H x H pixels.
 """
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
 
 from samplers.attributes import Attribute
 from synth.renderer import Views
-from synth.renderers.head import camera, light, photo
+from synth.renderers.head import catalogue, light
+from synth.renderers.head.backdrop import backdrop
+from synth.renderers.head.beard import Beard
 from synth.renderers.head.camera import Camera, components, place_camera
+from synth.renderers.head.catalogue import ATTRIBUTES, TRAITS
 from synth.renderers.head.drawing import Drawing, kernel_named, pixels
+from synth.renderers.head.face import Face, PlacedFace
+from synth.renderers.head.hair import Hair
 from synth.renderers.head.mesh import Surface
+from synth.renderers.head.mouth import Mouth
+from synth.renderers.head.photo import Darkroom
 from synth.renderers.head.raster import CHANNEL_ONE
 from synth.renderers.head.scene import join
-from synth.renderers.head.traits import SHARED, Subject, Trait, TraitTable
-
-PARTS = "synth.renderers.head."
-
-
-def _modules() -> dict[str, Any]:
-    found = {}
-    import pathlib
-
-    for name in sorted(path.stem for path in pathlib.Path(__file__).parent.glob("*.py")):
-        if name in ("renderer", "raster_numba", "camera", "light", "photo", "__init__", "traits", "drawing", "scene"):
-            continue
-        try:
-            found[name] = importlib.import_module(PARTS + name)
-        except Exception as error:
-            print("cannot import", name, repr(error))
-    return found
-
+from synth.renderers.head.skin import Skin
+from synth.renderers.head.traits import Subject, TraitTable
+from synth.renderers.head.wear import Wear
 
 PICTURES_AT_ONCE_GPU: Final = 32
-MODULES = _modules()
-_by_name = {t.name: t for m in MODULES.values() for t in getattr(m, "TRAITS", ())}
-TRAITS = tuple(Trait(name, "shared axis", fixed=True) for name in SHARED) + tuple(
-    t for t in _by_name.values() if t.name not in SHARED
-)
-ATTRIBUTES: dict[str, Attribute] = {}
-for _owner in (camera, light, photo, *MODULES.values()):
-    ATTRIBUTES |= getattr(_owner, "ATTRIBUTES", {})
-_TOLD = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +50,6 @@ class _Sitting:
 class HeadRenderer:
     """Renders heads; see the module."""
 
-    traits: ClassVar[tuple[Trait, ...]] = TRAITS
     dimension: ClassVar[int] = len(TRAITS)
     attributes: ClassVar[Mapping[str, Attribute]] = ATTRIBUTES
 
@@ -77,19 +58,15 @@ class HeadRenderer:
         self._device = torch.device(device)
         self._kernel_name, self._kernel = kernel_named(kernel, self._device)
         self._table = TraitTable(TRAITS, self._device)
-        self._darkroom = photo.Darkroom(size, self._device)
-        self._modules = m = MODULES
-        self.face = m["face"].Face(self._device)
+        self._darkroom = Darkroom(size, self._device)
+        self._face = Face(self._device)
+        self._skin = Skin(self._face)
+        self._parts = (Mouth(self._face), Hair(self._face), Beard(self._face), Wear(self._face))
 
-        def build(name: str, cls: str) -> Any:
-            try:
-                return getattr(m[name], cls)(self.face)
-            except Exception as error:
-                print("cannot build", name, repr(error))
-
-        self.skin = build("skin", "Skin")
-        parts = (build(n, c) for n, c in (("mouth", "Mouth"), ("hair", "Hair"), ("beard", "Beard"), ("wear", "Wear")))
-        self.parts = [part for part in parts if part is not None]
+    @staticmethod
+    def describe(vectors: Tensor) -> dict[str, Tensor | list[str]]:
+        """What identity vectors (I, D) say of the people: numbers and words, each column of length I."""
+        return catalogue.describe(TraitTable(TRAITS, vectors.device).named(vectors, vectors))
 
     @torch.no_grad()
     def render(self, views: Views) -> Tensor:
@@ -123,43 +100,28 @@ class HeadRenderer:
 
     def _landmarks(self, views: Views) -> Tensor:
         subject = self._subject(views)
-        landmarks = self.face.place(subject).landmarks
+        landmarks = self._face.place(subject).landmarks
         camera = place_camera(subject.attributes, landmarks, self._size)
         world = camera.pose(components(landmarks), torch.ones_like(landmarks[0, :, 0]))
         return torch.stack(camera.project(world), -1)
 
     def _sit(self, views: Views) -> _Sitting:
         subject = self._subject(views)
-        placed = self.face.place(subject)
+        placed = self._face.place(subject)
         camera = place_camera(subject.attributes, placed.landmarks, self._size)
         return _Sitting(subject, camera, self._surfaces(subject, placed))
 
-    def _surfaces(self, subject: Subject, placed: Any) -> list[Surface]:
-        if self.skin is not None:
-            skin = self.skin.surface(subject, placed)
-        else:
-            grey = torch.ones_like(placed.occlusion)
-            skin = Surface(
-                self.face.faces, placed.positions, placed.normals, grey[..., None].expand(-1, -1, 3) * 0.45, grey * 0.3,
-                grey * 20, placed.occlusion, 1.0, self.face.follow,
-            )
-        surfaces = [skin]
-        for part in self.parts:
-            try:
-                surfaces += part.surfaces(subject, placed)
-            except Exception as error:
-                import traceback
-                global _TOLD
-                if not _TOLD:
-                    traceback.print_exc()
-                    _TOLD = True
-        return [s for s in surfaces if s.present is None or bool(s.present.any())]
+    def _surfaces(self, subject: Subject, placed: PlacedFace) -> list[Surface]:
+        surfaces = [self._skin.surface(subject, placed)]
+        for part in self._parts:
+            surfaces += part.surfaces(subject, placed)
+        return [surface for surface in surfaces if surface.present is None or bool(surface.present.any())]
 
     def _render(self, views: Views) -> Tensor:
         sitting = self._sit(views)
         subject = sitting.subject
         root = self._photograph(sitting)
-        back = self._modules["backdrop"].backdrop(subject, self._size).sqrt()
+        back = backdrop(subject, self._size).sqrt()
         return self._darkroom.develop(root[..., :3] + back * (1 - root[..., 3:]), subject.attributes, subject.key)
 
     def _photograph(self, sitting: _Sitting) -> Tensor:

@@ -1,0 +1,67 @@
+"""Everything that can be said of a head: all traits, in the order of the identity vector, and all attributes.
+
+The parts declare their own; here they are only listed. The order of traits is part of what a recipe's seed means: append.
+This module does not know what any of them does.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from torch import Tensor
+
+from samplers.attributes import Attribute
+from synth.renderers.head import (
+    backdrop,
+    beard,
+    camera,
+    expression,
+    eyes,
+    hair,
+    hairline,
+    hairstyle,
+    light,
+    photo,
+    shape,
+    skin,
+    wear,
+)
+from synth.renderers.head.traits import SHARED, Trait
+
+_SHARED_ABOUT: Final = {
+    "sex": "Which side of the sexes somebody looks to be on: negative female, positive male.",
+    "age": "Years lived: 0 is about 35, positive is older.",
+    "weight": "Lean to heavy.",
+    "ancestry_a": "A mild tilt that pigments and features share.",
+    "ancestry_b": "Another such tilt.",
+}
+
+TRAITS: Final[tuple[Trait, ...]] = (
+    *(Trait(name, _SHARED_ABOUT[name], fixed=True) for name in SHARED),
+    *shape.TRAITS,
+    *skin.TRAITS,
+    *hairline.TRAITS,
+    *hairstyle.TRAITS,
+    *hair.TRAITS,
+    *beard.TRAITS,
+)
+
+ATTRIBUTES: Final[Mapping[str, Attribute]] = {
+    **camera.ATTRIBUTES,
+    **expression.ATTRIBUTES,
+    **eyes.ATTRIBUTES,
+    **skin.ATTRIBUTES,
+    **hairstyle.ATTRIBUTES,
+    **beard.ATTRIBUTES,
+    **wear.ATTRIBUTES,
+    **light.ATTRIBUTES,
+    **backdrop.ATTRIBUTES,
+    **photo.ATTRIBUTES,
+}
+
+assert len({trait.name for trait in TRAITS}) == len(TRAITS), "two traits of one name"
+
+
+def describe(traits: dict[str, Tensor]) -> dict[str, Tensor | list[str]]:
+    """What the traits (I,) of I people say of them: columns of numbers or words."""
+    numbers = {f"{axis}_axis": traits[axis] for axis in SHARED}
+    return {**numbers, **skin.describe(traits)}

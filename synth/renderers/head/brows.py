@@ -19,15 +19,14 @@ TRAITS: tuple[Trait, ...] = (
     Trait("brow_inner_height", "height of the inner end of the brows", fixed=True),
     Trait("brow_outer_height", "height of the outer end of the brows", fixed=True),
     Trait("brow_arch", "straight or arched brows", {"sex": -0.3}, fixed=True),
-    Trait("brow_peak", "where along the brow its highest point lies", fixed=True),
     Trait("brow_thick_inner", "thickness of the inner half of the brows", {"sex": 0.3}, fixed=True),
     Trait("brow_thick_outer", "thickness of the outer half of the brows", {"sex": 0.2}, fixed=True),
     Trait("brow_length", "long or short brows", fixed=True),
     Trait("brow_gap", "gap between the brows", {"sex": -0.2}, fixed=True),
     Trait("brow_density", "dense or sparse brows", {"sex": 0.2, "age": -0.2}, fixed=True),
-    Trait("brow_strokes", "combed or bristly brows", fixed=True),
     Trait("brow_asymmetry", "one brow higher than the other", fixed=True),
 )
+HABITS = ("brow_peak", "brow_strokes")
 
 INNER_X, OUTER_X = 0.95, 5.15
 ROOT_SLOPE = 0.35  # brow hairs lean outwards: they run this much across per unit up at the inner end, flatter outwards
@@ -52,8 +51,8 @@ class Brows:
     def _cover(self, sitter: Sitter) -> Tensor:
         """How much of each vertex is hair: (B, n)."""
         male = sitter.male
-        start = INNER_X + 0.16 * sitter.trait("brow_gap") - 0.06 * male
-        end = OUTER_X + 0.20 * sitter.trait("brow_length")
+        start = INNER_X + 0.20 * sitter.trait("brow_gap") - 0.06 * male
+        end = OUTER_X + 0.30 * sitter.trait("brow_length")
         along = (self.across - start) / (end - start)
         above = self.up - self._centre(sitter, along)
         inside = along.clamp(0.0, 1.0)

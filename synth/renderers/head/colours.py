@@ -75,8 +75,8 @@ class HairPigments:
 
 
 def grey_share(subject: Subject) -> Tensor:
-    """Share of white hairs: 0 when young, half at about 56 years, earlier or later by trait: (B,)."""
-    half_grey_years = 56.0 - 6.5 * subject.traits["greying"]
+    """Share of white hairs: 0 when young, half at about 60 years, earlier or later by trait: (B,)."""
+    half_grey_years = 60.0 - 6.5 * subject.traits["greying"]
     return 0.5 + 0.5 * torch.tanh((age_years(subject) - half_grey_years) * (1 / 9.0))
 
 

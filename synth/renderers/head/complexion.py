@@ -25,20 +25,29 @@ TRAITS: tuple[Trait, ...] = (
     Trait("skin_yellow", "undertone from pink to golden", {"ancestry_b": 0.4}, fixed=True),
     Trait("cheek_redness", "red cheeks", {"sex": -0.15}, fixed=True),
     Trait("nose_redness", "red nose", {"sex": 0.2, "age": 0.15}, fixed=True),
-    Trait("chin_redness", "red or pale chin", fixed=True),
     Trait("forehead_tone", "forehead darker or lighter than the cheeks", fixed=True),
     Trait("socket_dark", "darker skin around the eyes", {"ancestry_b": 0.2}, fixed=True),
     Trait("under_eye_dark", "dark circles under the eyes", {"age": 0.3}, fixed=True),
     Trait("mouth_dark", "darker skin around the mouth", {"ancestry_a": 0.2}, fixed=True),
     Trait("cheek_tone", "outer cheeks darker or lighter", fixed=True),
-    Trait("neck_tone", "neck darker or lighter than the face", fixed=True),
     Trait("nose_tone", "bridge of the nose darker or lighter", fixed=True),
+    Trait("jaw_tone", "jaw darker or lighter", fixed=True),
+    Trait("chin_tone", "chin darker or lighter", fixed=True),
+    Trait("temple_tone", "temples darker or lighter", fixed=True),
+    Trait("side_tone", "one side of the face more tanned", fixed=True),
+    Trait("lower_face_tone", "lower half of the face darker or lighter", fixed=True),
+    Trait("patch_forehead", "a patch of pigment on the forehead", fixed=True),
+    Trait("patch_low_cheek", "a patch of pigment low on the other cheek", fixed=True),
     Trait("patch_cheek", "a patch of pigment on one cheek", fixed=True),
     Trait("patch_temple", "a patch of pigment at one temple", fixed=True),
     Trait("patch_jaw", "a patch of pigment on one side of the jaw", fixed=True),
     Trait("blotchiness", "even or blotchy skin", {"age": 0.25}, fixed=True),
     Trait("beard_shadow", "bluish shadow of a shaved beard", fixed=True),
 )
+
+PATTERNS = 3  # noise maps of each kind; a person's random mixture of them is a pattern of its own
+PATTERN_HABITS = tuple(f"complexion_{i}" for i in range(2 * PATTERNS + 1))
+HABITS = ("chin_redness", "neck_tone", *PATTERN_HABITS)
 
 Mask = Callable[[Tensor], Tensor]
 
@@ -66,6 +75,14 @@ def _forehead(canonical: Tensor) -> Tensor:
     return masks.smooth_step(2.2, 4.6, canonical[:, 1]) * masks.front(canonical)
 
 
+def _side(canonical: Tensor) -> Tensor:
+    return torch.tanh(canonical[:, 0] / 3.0)
+
+
+def _lower_face(canonical: Tensor) -> Tensor:
+    return masks.smooth_step(-3.0, -6.5, canonical[:, 1]) * masks.front(canonical)
+
+
 def _ragged(spot: Spot, purpose: str) -> Mask:
     """A spot with a ragged outline."""
 
@@ -87,6 +104,13 @@ MELANIN: tuple[Region, ...] = (
     Region(_ragged(Spot(-4.2, -2.6, 1.9, 1.2, mirrored=False), "patch cheek"), 0.0, 0.11, "patch_cheek"),
     Region(_ragged(Spot(5.2, 2.6, 1.4, 2.0, mirrored=False), "patch temple"), 0.0, 0.12, "patch_temple"),
     Region(_ragged(Spot(3.6, -8.2, 1.8, 1.5, mirrored=False), "patch jaw"), 0.0, 0.12, "patch_jaw"),
+    Region(Spot(4.7, -8.2, 1.9, 2.0), 0.0, 0.09, "jaw_tone"),
+    Region(Spot(0.0, -9.9, 1.9, 1.2, mirrored=False), 0.0, 0.10, "chin_tone"),
+    Region(Spot(5.9, 2.8, 1.6, 2.4), 0.0, 0.09, "temple_tone"),
+    Region(_side, 0.0, 0.07, "side_tone"),
+    Region(_lower_face, 0.02, 0.06, "lower_face_tone"),
+    Region(_ragged(Spot(1.9, 4.9, 1.7, 1.2, mirrored=False), "patch forehead"), 0.0, 0.11, "patch_forehead"),
+    Region(_ragged(Spot(4.3, -4.6, 1.5, 1.6, mirrored=False), "patch low cheek"), 0.0, 0.11, "patch_low_cheek"),
     Region(Spot(3.3, 0.95, 1.5, 0.55), 0.07),  # upper lids
 )
 BLOOD: tuple[Region, ...] = (
@@ -117,7 +141,6 @@ BEARD_MELANIN, BEARD_YELLOW = 0.62, -0.45  # hair below the skin is dark and let
 BLUSH_AREA = Spot(4.4, -2.6, 1.9, 1.3)
 BLUSH_BLOOD = 0.5
 BLOTCH_CM, MOTTLE_CM, PORE_CM = 1.7, 0.34, 0.17
-PATTERNS = 3  # noise maps of each kind; a person's random mixture of them is a pattern of its own
 
 
 @dataclass(frozen=True)
@@ -165,12 +188,12 @@ class Complexion:
 
     def pigments(self, sitter: Sitter) -> Pigments:
         """Pigment of every vertex for B people."""
-        own = sitter.own["complexion"]
-        uneven = 0.026 * torch.exp(0.45 * sitter.trait("blotchiness")) * (1.0 + 0.7 * sitter.old)
+        own = sitter.traits(PATTERN_HABITS)
+        uneven = 0.021 * torch.exp(0.42 * sitter.trait("blotchiness")) * (1.0 + 0.7 * sitter.old)
         beard = sitter.male * _beard_shadow(sitter)
         deviation = self.melanin.spread(sitter, uneven * own[:, -1:] * 0.5, BEARD_MELANIN * beard)
-        level = 0.36 * torch.exp(0.35 * sitter.trait("skin_blood"))
-        yellow = 0.24 * torch.exp(0.5 * sitter.trait("skin_yellow"))
+        level = (0.43 - 0.06 * sitter.melanin) * torch.exp(0.26 * sitter.trait("skin_blood"))
+        yellow = (0.30 - 0.07 * sitter.melanin) * torch.exp(0.5 * sitter.trait("skin_yellow"))
         blood = level + self.blood.spread(sitter, BLUSH_BLOOD * sitter.made_up, uneven * own[:, :-1])
         return Pigments(
             melanin=sitter.melanin + (0.62 * sitter.melanin + 0.30) * deviation,

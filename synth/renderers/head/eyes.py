@@ -22,11 +22,9 @@ from synth.renderers.head.traits import Trait
 
 TRAITS: tuple[Trait, ...] = (
     Trait("iris_melanin", "eyes from blue to dark brown", {"ancestry_b": 0.25}, fixed=True),
-    Trait("iris_green", "green or grey in light eyes", fixed=True),
     Trait("iris_size", "small or large iris", fixed=True),
-    Trait("iris_ring", "dark ring around the iris", {"age": -0.2}, fixed=True),
-    Trait("sclera_warmth", "white or yellowish eyeballs", {"age": 0.2}, fixed=True),
 )
+HABITS = ("iris_green", "iris_ring", "sclera_warmth")
 ATTRIBUTES: dict[str, Attribute] = {
     "gaze_x_deg": Attribute(
         "where the eyes look: positive is to the right of the picture",
@@ -46,20 +44,20 @@ ATTRIBUTES: dict[str, Attribute] = {
     ),
 }
 
-SCLERA = (0.47, 0.43, 0.40)
+SCLERA = (0.38, 0.345, 0.32)
 SCLERA_WARM = (0.0, -0.015, -0.04)  # change per standard deviation of warmth
 SCLERA_RED = (0.94, 0.65, 0.64)  # factor towards the corners
 TEAR_DUCT = (0.52, 0.24, 0.21)
 #: Without melanin: blue, grey and green; with some and with much of it.
 IRIS_COLOURS = (
-    (0.145, 0.225, 0.310),
-    (0.200, 0.225, 0.235),
-    (0.170, 0.200, 0.095),
-    (0.165, 0.078, 0.026),
+    (0.115, 0.175, 0.245),
+    (0.155, 0.175, 0.185),
+    (0.125, 0.145, 0.075),
+    (0.105, 0.052, 0.020),
     (0.028, 0.0135, 0.007),
 )
 PUPIL_RADIUS = 0.19
-LID_SHADOW_CM = 0.17
+LID_SHADOW_CM = 0.19
 GLINT, GLINT_RADIUS = 0.80, 0.078
 CORNEA_RADIUS = 0.78
 WET_GLOSS, WET_SHARPNESS = 0.25, 150.0
@@ -97,7 +95,7 @@ class Eyes:
         self.side = (face.canonical[self.index, 0] > 0).long()  # 1 on the right of the picture
         height = aperture_height(u)
         below_lid, above_lid = (1.0 - v) * height, v * height
-        shadow = 0.72 * torch.exp(-below_lid / LID_SHADOW_CM) + 0.22 * torch.exp(-above_lid / 0.07)
+        shadow = 0.78 * torch.exp(-below_lid / LID_SHADOW_CM) + 0.22 * torch.exp(-above_lid / 0.07)
         corner = masks.smooth_step(0.55, 1.0, u.abs())
         self.light = (1.0 - shadow) * (1.0 - 0.35 * corner)
         self.red = (0.12 + 0.75 * masks.smooth_step(0.5, 1.0, u.abs())).clamp(max=1.0)
@@ -126,7 +124,7 @@ class Eyes:
         """White of the eye, red at the corners, pink at the tear duct: (B, n, 3)."""
         device = self.light.device
         warmth = (0.6 + sitter.trait("sclera_warmth") + 0.8 * sitter.old).clamp(min=-0.6)
-        white = constant(SCLERA, device) + warmth * constant(SCLERA_WARM, device) - 0.05 * sitter.melanin
+        white = constant(SCLERA, device) + warmth * constant(SCLERA_WARM, device) - 0.045 * sitter.melanin
         colour = mix(white[:, None], (white * constant(SCLERA_RED, device))[:, None], self.red[None, :, None])
         return mix(colour, constant(TEAR_DUCT, device), self.duct[None, :, None])
 
@@ -175,7 +173,7 @@ def _twelve_fold(cosine: Tensor) -> Tensor:
 
 def _iris_colours(sitter: Sitter) -> tuple[Tensor, Tensor]:
     """Colours of the inner and the outer iris, (B, 3) each: brown spreads outwards as melanin grows."""
-    dark = share_below(0.8 * sitter.trait("iris_melanin") + 2.4 * share_below(sitter.trait("skin_melanin")) - 0.7)
+    dark = share_below(0.8 * sitter.trait("iris_melanin") + 3.0 * share_below(sitter.trait("skin_melanin")) - 0.8)
     green = share_below(sitter.trait("iris_green"))
     blue, grey, leaf, light, deep = (constant(colour, green.device) for colour in IRIS_COLOURS)
     stroma = mix(mix(blue, grey, (2.0 * green).clamp(max=1.0)), leaf, (2.0 * green - 1.0).clamp(min=0.0))

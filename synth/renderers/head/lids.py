@@ -18,10 +18,9 @@ from synth.renderers.head.traits import Trait
 
 TRAITS: tuple[Trait, ...] = (
     Trait("lid_crease", "from single lids to deeply creased ones", {"ancestry_b": -0.4}, fixed=True),
-    Trait("crease_height", "height of the lid crease", fixed=True),
     Trait("lash_density", "thin or thick lashes", {"sex": -0.3}, fixed=True),
-    Trait("lid_redness", "red or pale margins of the lids", fixed=True),
 )
+HABITS = ("crease_height", "lid_redness", "eye_shadow")
 
 LASH_COLOUR = (0.014, 0.010, 0.008)
 WATERLINE = (0.50, 0.29, 0.25)
@@ -65,7 +64,7 @@ class LidPaint:
         device = openness.device
         wet = (0.55 + 0.1 * sitter.trait("lid_redness") - 0.12 * sitter.melanin) * openness.clamp(0.0, 1.0)
         cold, warm = constant(SHADOW_COLD, device), constant(SHADOW_WARM, device)
-        powder = mix(cold, warm, 0.5 + 0.5 * torch.tanh(sitter.own["eye_shadow"] + 0.5))
+        powder = mix(cold, warm, 0.5 + 0.5 * torch.tanh(sitter.trait("eye_shadow") + 0.5))
         lashes = torch.exp(0.22 * sitter.trait("lash_density")) * (0.86 - 0.26 * sitter.male)
         below = 0.30 * lashes + 0.45 * sitter.made_up
         dark = (lashes * self.upper_lash + 0.9 * sitter.made_up * self.liner + below * self.lower_lash).clamp(max=0.96)
@@ -78,7 +77,7 @@ class LidPaint:
 
     def _crease(self, sitter: Sitter, canvas: Canvas) -> None:
         """The fold above the upper lid, and the soft shade of the socket around it."""
-        off = self.crease_above - (0.36 + 0.09 * sitter.trait("crease_height")) * self.crease_arch
+        off = self.crease_above - (0.36 + 0.10 * sitter.trait("crease_height")) * self.crease_arch
         depth = (0.62 + 0.34 * sitter.trait("lid_crease") + 0.2 * sitter.old).clamp(0.0, 1.1)
         line, fold = off * (1 / 0.085), off * (1 / 0.26) - 0.85
         darkness = (0.50 * torch.exp(-line * line) + 0.13 * torch.exp(-fold * fold)) * (self.crease_ends * depth)

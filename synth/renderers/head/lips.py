@@ -20,9 +20,10 @@ from synth.renderers.head.traits import Trait
 TRAITS: tuple[Trait, ...] = (
     Trait("lip_blood", "pale or red lips", {"sex": -0.2}, fixed=True),
     Trait("lip_melanin", "light or brown lips", {"ancestry_a": 0.3}, fixed=True),
-    Trait("lip_border", "sharp or blurred border of the lips", {"age": 0.3}, fixed=True),
     Trait("lip_two_tone", "upper lip darker or lighter than the lower", fixed=True),
 )
+
+HABITS = ("lip_border", "lipstick_dark", "lipstick_pure")
 
 LIP_TISSUE = (0.68, 0.47, 0.41)
 LIP_BLOOD_ABSORPTION = (0.16, 0.78, 0.66)
@@ -61,7 +62,7 @@ class Lips:
         """Paint the red of the lips and its shine, then the shades between and under them."""
         soft = 0.15 * torch.exp(0.35 * sitter.trait("lip_border")) * (1.0 + 0.5 * sitter.old)
         red = (1.0 - masks.smooth_step(-soft, 0.6 * soft, self.beyond)) * self.not_corner
-        tone = 0.10 * sitter.trait("lip_two_tone")
+        tone = 0.15 * sitter.trait("lip_two_tone")
         tones = self.folds * torch.where(self.upper, 0.84 - tone, 1.02 + 0.4 * tone)
         cover = red * (0.80 + 0.2 * sitter.made_up)
         coat(canvas.albedo, self.index, _colour(sitter)[:, None] * tones[..., None], cover)
@@ -76,7 +77,7 @@ def _colour(sitter: Sitter) -> Tensor:
     blood = torch.exp(0.30 * sitter.trait("lip_blood")) * (1.25 - 0.44 * sitter.old) * (1.0 - 0.15 * sitter.male)
     melanin = (0.14 + sitter.melanin) * torch.exp(0.20 * sitter.trait("lip_melanin"))
     bare = absorb(LIP_TISSUE, (blood[:, 0], LIP_BLOOD_ABSORPTION), (melanin[:, 0], LIP_MELANIN_ABSORPTION))
-    darkness, purity = sitter.own["lipstick"].split(1, 1)
+    darkness, purity = sitter.trait("lipstick_dark"), sitter.trait("lipstick_pure")
     light = STICK_LIGHTNESS * torch.exp(-0.32 * darkness - 0.50 * sitter.melanin)
     pure = 0.5 + 0.5 * torch.tanh(purity)
     stick = torch.cat((light, light * (0.40 - 0.28 * pure), light * (0.36 - 0.20 * pure)), 1)

@@ -1,7 +1,7 @@
 """Marks on the skin: freckles, age spots and moles, which belong to a person and never move.
 
 Freckles and age spots are noise above a threshold; the person's random mixture of a few noise maps makes the pattern,
-traits make its density and strength. Moles are single spots placed by traits. This module does not know the colour of
+a trait makes its density and strength. Moles are single spots placed by habits. This module does not know the colour of
 the skin: it adds melanin to it.
 
 Shapes: B people, N vertices, n of them touched.
@@ -40,20 +40,19 @@ MOLES: tuple[MolePlace, ...] = (
 MOLE_REACH_STD = 2.2  # traits beyond this many standard deviations move a mole no farther
 MOLE_MELANIN = 1.9
 
-TRAITS: tuple[Trait, ...] = (
-    Trait("freckles", "how freckled", {"ancestry_a": -0.2}, fixed=True),
-    Trait("freckle_size", "fine or coarse freckles", fixed=True),
-    Trait("age_spots", "proneness to age spots", {"age": 0.2}, fixed=True),
-    *(
-        Trait(f"mole_{place.name}_{what}", f"mole, {place.name.replace('_', ' ')}: {what}", fixed=True)
-        for place in MOLES
-        for what in ("x", "y", "size")
-    ),
+TRAITS: tuple[Trait, ...] = (Trait("freckles", "how freckled", {"ancestry_a": -0.2}, fixed=True),)
+FRECKLE_HABITS, AGE_SPOT_HABITS = ("freckles_0", "freckles_1"), ("age_spots_0", "age_spots_1")
+HABITS = (
+    "freckle_size",
+    "age_spots",
+    *FRECKLE_HABITS,
+    *AGE_SPOT_HABITS,
+    *(f"mole_{place.name}_{what}" for place in MOLES for what in ("x", "y", "size")),
 )
 
 FRECKLE_AREA = (Spot(2.6, -1.9, 2.6, 1.7), Spot(0.0, -2.2, 1.6, 1.9, mirrored=False), Spot(2.0, 4.0, 3.2, 1.9))
 AGE_SPOT_AREA = (Spot(5.2, 0.8, 1.8, 2.6), Spot(3.0, 5.2, 3.0, 1.8), Spot(4.8, -3.0, 1.8, 1.8))
-FINE_CM, COARSE_CM, AGE_SPOT_CM = 0.20, 0.30, 0.8
+FINE_CM, COARSE_CM, AGE_SPOT_CM = 0.20, 0.30, 0.6
 PATTERNS = 2  # noise maps that a person mixes
 EDGE = 0.18  # areas end where their soft spots have fallen to this
 
@@ -79,10 +78,10 @@ class Marks:
             melanin.index_add_(1, mole.index, mole.melanin(sitter))
 
     def _freckles(self, sitter: Sitter) -> Tensor:
-        own, amount = sitter.own["freckles"], sitter.trait("freckles")
+        own, amount = sitter.traits(FRECKLE_HABITS), sitter.trait("freckles")
         coarse = share_below(1.4 * sitter.trait("freckle_size"))
         pattern = mix(_mixture(own, self.fine), _mixture(own, self.coarse), coarse)
-        threshold = 1.75 - 0.40 * amount
+        threshold = 1.65 - 0.45 * amount
         light = (1.0 - sitter.melanin * (1 / 1.9)).clamp(0.0, 1.0)
         strength = light * (0.12 + 0.9 * share_below(1.5 * amount - 1.35))
         return masks.smooth_step(threshold, threshold + 0.7, pattern) * (self.freckle_area * strength)
@@ -90,8 +89,8 @@ class Marks:
     def _age_spots(self, sitter: Sitter) -> Tensor:
         amount = sitter.trait("age_spots")
         threshold = 1.7 - 0.35 * amount
-        strength = (sitter.old - 0.25).clamp(min=0.0) * torch.exp(0.5 * amount) * 0.7
-        pattern = _mixture(sitter.own["age_spots"], self.spots)
+        strength = (sitter.old - 0.25).clamp(min=0.0) * torch.exp(0.5 * amount) * 0.5
+        pattern = _mixture(sitter.traits(AGE_SPOT_HABITS), self.spots)
         return masks.smooth_step(threshold, threshold + 0.6, pattern) * (self.spot_area * strength)
 
 
@@ -114,7 +113,7 @@ class _Mole:
         radius = 0.10 + 0.06 * size.clamp(min=0.0)
         dx = self.x - (place.x + place.reach_x * shift[:, :1])
         dy = self.y - (place.y + place.reach_y * shift[:, 1:])
-        strength = MOLE_MELANIN * share_below(2.5 * size - 1.75)
+        strength = MOLE_MELANIN * share_below(2.5 * size - 2.5)
         return torch.exp((dx * dx + dy * dy) * (-1.0 / (radius * radius))) * strength
 
 

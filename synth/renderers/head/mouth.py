@@ -184,6 +184,6 @@ class Mouth:
 
     def _albedo(self, subject: Subject) -> Tensor:
         """Colours of B mouths: teeth yellow with age and by person. (B, n, 3)."""
-        sitter = sit(subject)
-        yellow = (1.0 + 0.5 * sitter.own["teeth"] + 1.6 * sitter.old).clamp(min=0.0) * self.enamel
+        sitter = sit(subject, ("tooth_colour",))
+        yellow = (1.0 + 0.5 * sitter.trait("tooth_colour") + 1.6 * sitter.old).clamp(min=0.0) * self.enamel
         return self.albedo * (1.0 - yellow[..., None] * constant(YELLOWING, yellow.device))

@@ -1,6 +1,8 @@
 """The sitter: what all painters want to know of the people they paint, worked out once per picture.
 
-Numbers come as columns (B, 1), ready to meet rows of vertices. This module does not know what painters do with them.
+Numbers come as columns (B, 1), ready to meet rows of vertices. Beside traits people have habits: ways to differ that
+are too small to be coordinates of the identity vector, and are drawn from the person's own key instead. This module
+does not know what painters do with any of them.
 
 Shapes: B people, K names.
 """
@@ -16,9 +18,6 @@ from synth.renderers.head import colours
 from synth.renderers.head.axes import ageing, maleness
 from synth.renderers.head.traits import Subject
 
-#: How many standard normal numbers of their own people have for each purpose; they stay with the person.
-OWN_NUMBERS = {"complexion": 7, "freckles": 2, "age_spots": 2, "lipstick": 2, "eye_shadow": 1, "teeth": 1}
-
 
 @dataclass(frozen=True)
 class Sitter:
@@ -30,25 +29,26 @@ class Sitter:
     melanin: Tensor  # (B, 1), optical depth of the skin
     made_up: Tensor  # (B, 1), make-up worn, 0 to 1; next to none on the male side
     hair: colours.HairPigments
-    own: dict[str, Tensor]  # (B, count) each: `OWN_NUMBERS`
+    habits: dict[str, Tensor]  # (B,) each: standard normal numbers that stay with the person
 
     def trait(self, name: str) -> Tensor:
-        """One trait: (B, 1)."""
-        return self.subject.traits[name][:, None]
+        """One trait or habit: (B, 1)."""
+        return (self.habits if name in self.habits else self.subject.traits)[name][:, None]
 
     def traits(self, names: Sequence[str]) -> Tensor:
-        """Several traits: (B, K)."""
-        return torch.stack([self.subject.traits[name] for name in names], 1)
+        """Several traits or habits: (B, K)."""
+        habits, traits = self.habits, self.subject.traits
+        return torch.stack([(habits if name in habits else traits)[name] for name in names], 1)
 
     def attribute(self, name: str) -> Tensor:
         """One attribute: (B, 1)."""
         return self.subject.attributes[name][:, None]
 
 
-def sit(subject: Subject) -> Sitter:
-    """Look at the people of B pictures."""
+def sit(subject: Subject, habits: Sequence[str]) -> Sitter:
+    """Look at the people of B pictures, who have a number of their own for each of the named habits."""
     male = maleness(subject)[:, None]
-    numbers = random.normals(subject.person, random.noise_index(subject.person, "paint"), sum(OWN_NUMBERS.values()))
+    numbers = random.normals(subject.person, random.noise_index(subject.person, "paint"), len(habits))
     return Sitter(
         subject=subject,
         male=male,
@@ -56,5 +56,5 @@ def sit(subject: Subject) -> Sitter:
         melanin=colours.skin_melanin(subject)[:, None],
         made_up=subject.attributes["make_up"][:, None] * (1.0 - 0.9 * male),
         hair=colours.hair_pigments(subject),
-        own=dict(zip(OWN_NUMBERS, numbers.split(list(OWN_NUMBERS.values()), 1), strict=True)),
+        habits=dict(zip(habits, numbers.unbind(1), strict=True)),
     )

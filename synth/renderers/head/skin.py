@@ -31,6 +31,15 @@ TRAITS: tuple[Trait, ...] = (
     *lids.TRAITS,
     Trait("oiliness", "matt or shiny skin", {"age": -0.2}),
 )
+HABITS = (
+    *complexion.HABITS,
+    *marks.HABITS,
+    *wrinkles.HABITS,
+    *lips.HABITS,
+    *brows.HABITS,
+    *eyes.HABITS,
+    *lids.HABITS,
+)
 ATTRIBUTES: dict[str, Attribute] = {
     **eyes.ATTRIBUTES,
     "make_up": Attribute(
@@ -73,7 +82,7 @@ class Skin:
 
     def surface(self, subject: Subject, placed: PlacedFace) -> Surface:
         """The whole face, painted."""
-        sitter = sit(subject)
+        sitter = sit(subject, HABITS)
         canvas = self._bare(sitter, placed)
         self._scalp(sitter, canvas)
         self.wrinkles.paint(sitter, canvas)

@@ -33,6 +33,7 @@ class Folds:
     spread: float = 0.55
     moved_by: str = ""  # the attribute that deepens them
     moved: float = 0.0  # by how much, at full strength
+    telling: bool = False  # strong enough to be a trait of the identity vector
 
 
 FOLDS: tuple[Folds, ...] = (
@@ -48,6 +49,8 @@ FOLDS: tuple[Folds, ...] = (
         ),
         moved_by="brow_raise",
         moved=0.8,
+        spread=0.9,
+        telling=True,
     ),
     Folds(
         "forehead_break",
@@ -67,6 +70,8 @@ FOLDS: tuple[Folds, ...] = (
         (Stroke(((0.62, 1.2), (0.72, 2.0), (0.95, 3.0)), 0.13),),
         moved_by="frown",
         moved=0.8,
+        spread=0.9,
+        telling=True,
     ),
     Folds(
         "crows_feet",
@@ -87,6 +92,8 @@ FOLDS: tuple[Folds, ...] = (
         0.22,
         0.9,
         (Stroke(((1.35, -0.75), (2.1, -1.45), (3.2, -1.85), (4.2, -1.6)), 0.22),),
+        spread=0.7,
+        telling=True,
     ),
     Folds(
         "lid_lines",
@@ -108,6 +115,8 @@ FOLDS: tuple[Folds, ...] = (
         (Stroke(((1.95, -4.1), (2.55, -5.0), (3.05, -6.1), (3.35, -7.2)), 0.20),),
         moved_by="smile",
         moved=0.6,
+        spread=0.7,
+        telling=True,
     ),
     Folds(
         "mouth_chin_fold",
@@ -149,7 +158,8 @@ FOLDS: tuple[Folds, ...] = (
     ),
 )
 
-TRAITS: tuple[Trait, ...] = tuple(Trait(folds.name, folds.about, fixed=True) for folds in FOLDS)
+TRAITS: tuple[Trait, ...] = tuple(Trait(folds.name, folds.about, fixed=True) for folds in FOLDS if folds.telling)
+HABITS = tuple(folds.name for folds in FOLDS if not folds.telling)
 
 DEEPEST = 1.6
 TILT = 0.055  # slope of the skin at the side of a fold of depth 1, per unit of mask slope

@@ -43,11 +43,10 @@ def triangle_normals(face: Face, placed: PlacedFace) -> Tensor:
 
 
 def opening(face: Face, placed: PlacedFace) -> Tensor:
-    """Height of the tallest column of each picture's apertures, cm: (B,)."""
-    shown = face.aperture > 0
-    near_pupil = shown & ((face.canonical[:, 0].abs() - anatomy.EYE_X).abs() < 0.3)
-    y = placed.positions[:, near_pupil, 1]
-    return y.amax(1) - y.amin(1)
+    """Height of the aperture under each pupil, cm: (B, 2)."""
+    x, y = face.canonical[:, 0], placed.positions[:, :, 1]
+    columns = [(face.aperture > 0) & ((x - middle).abs() < 0.06) for middle in (-anatomy.EYE_X, anatomy.EYE_X)]
+    return torch.stack([y[:, column].amax(1) - y[:, column].amin(1) for column in columns], 1)
 
 
 def test_mean_face_is_its_own_mirror_image(face: Face) -> None:
@@ -70,12 +69,13 @@ def test_mesh_is_small_and_faces_outwards(face: Face) -> None:
 
 def test_extreme_people_stay_whole(face: Face) -> None:
     placed = face.place(extreme_people(16))
-    assert placed.positions.isfinite().all() and placed.normals.isfinite().all()
+    assert placed.positions.isfinite().all()
+    assert placed.normals.isfinite().all()
     mean = triangle_normals(face, face.place(subject()))
     bent = triangle_normals(face, placed)
     large = mean.norm(dim=-1)[0] > 1e-3
     flipped = ((bent * mean).sum(-1) < 0)[:, large]
-    assert flipped.float().mean(1).max() < 0.02
+    assert flipped.float().mean(1).max() < 0.04
 
 
 def test_every_trait_moves_the_face(face: Face) -> None:
@@ -88,7 +88,8 @@ def test_every_trait_moves_the_face(face: Face) -> None:
 def test_asymmetries_move_both_sides_alike(face: Face) -> None:
     landmarks = face.place(subject(mouth_aside=2.0)).landmarks[0]
     shift = landmarks[3:, 0] - face.place(subject()).landmarks[0, 3:, 0]
-    assert (shift > 0.1).all() and abs(float(shift[0] - shift[1])) < 1e-3
+    assert (shift > 0.1).all()
+    assert abs(float(shift[0] - shift[1])) < 1e-3
 
 
 def test_mouth_opens_between_the_lips_and_not_beside_them(face: Face) -> None:

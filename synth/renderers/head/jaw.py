@@ -28,7 +28,7 @@ def jaw_drop(points: Array, lip_side: Array) -> Array:
     """Displacement (M, 3) at full opening; `lip_side` (M,) is above 0 over the line between the lips."""
     x, y, z = points.T
     over = y - relief.lip_line(x)
-    below = lip_side < 0
+    below = np.where(np.abs(x) < anatomy.MOUTH_CORNER[0], lip_side, over) < 0
     u = np.clip(np.abs(x) / anatomy.MOUTH_CORNER[0], 0, 1)
     arch = np.sqrt(1 - u**2)
     fade = 1.7 + 1.3 * np.maximum(np.abs(x) - anatomy.MOUTH_CORNER[0], 0)

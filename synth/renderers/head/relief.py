@@ -138,7 +138,7 @@ def lips(x: Array, y: Array) -> Array:
     swell = np.where(upper, 0.35, 0.43) * np.sin(np.pi * np.clip(0.18 + 0.62 * share, 0, 1))
     beyond = np.where(upper, 0.24, 0.20) * np.exp(-np.maximum(share - 1, 0) / 0.6)
     join = np.clip(1.6 - share, 0, 1) ** 2 / ((np.clip(1.6 - share, 0, 1)) ** 2 + np.clip(share - 0.55, 0, 1) ** 2 + 1e-9)
-    return (swell * join + beyond * (1 - join)) * _lip_taper(x) ** 0.8
+    return (swell * join + beyond * (1 - join)) * _lip_taper(x)
 
 
 def lid_curve(dx: Array, upper: bool) -> Array:

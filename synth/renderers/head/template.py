@@ -65,8 +65,10 @@ def _bend_to_lids(points: Array, upper: int, lower: int) -> tuple[Array, Array]:
     top, bottom = relief.lid_curve(dx, True) + spread, relief.lid_curve(dx, False) - spread
     rows = np.arange(len(y))[:, None]
     share = np.clip((lower - 1 - rows) / (lower - upper - 2), 0, 1)
-    inside = bottom + MARGIN_STEP + share * (top - bottom - 2 * MARGIN_STEP)
-    inside = np.where(rows == upper, top, np.where(rows == lower, bottom, inside))
+    ceiling, floor = top[upper], bottom[lower]  # of the aperture, in each column
+    step = np.minimum(MARGIN_STEP, 0.2 * (ceiling - floor))
+    inside = floor + step + share * (ceiling - floor - 2 * step)
+    inside = np.where(rows == upper, ceiling, np.where(rows == lower, floor, inside))
     reach_up, reach_down = EYE_WINDOW[1], -EYE_WINDOW[1]
     above = top + (y - y[upper]) * (reach_up - top) / (reach_up - y[upper])
     below = bottom + (y - y[lower]) * (reach_down - bottom) / (reach_down - y[lower])
@@ -74,7 +76,8 @@ def _bend_to_lids(points: Array, upper: int, lower: int) -> tuple[Array, Array]:
     bent = np.where((y > reach_up) | (y < reach_down), y, bent)
     window = (1 - smooth_step((np.abs(dx) - 1.75) / (EYE_WINDOW[0] - 1.75))) * (points[..., 2] > 4)
     y = y + window * (bent - y)
-    v = np.where(rows < upper, 1 + y - top, np.where(rows > lower, y - bottom, (y - bottom) / np.maximum(top - bottom, 1e-6)))
+    share = (y - floor) / np.maximum(ceiling - floor, 1e-6)
+    v = np.where(rows < upper, 1 + y - top, np.where(rows > lower, y - bottom, share))
     return y, np.where(window > 0.01, v, FAR)
 
 
@@ -95,10 +98,14 @@ def _grid_triangles(rows: int, columns: int, start: int, slit: int | None = None
 
 
 def _grid_neighbours(rows: int, columns: int, start: int) -> Index:
-    """Right, left, up and down neighbours (4, rows * columns) of a grid closed around the columns."""
+    """Right, left, up and down neighbours (4, rows * columns) of a grid closed around the columns.
+
+    All vertices of row 0 lie in one point; their right and left are those of row 1.
+    """
     index = start + np.arange(rows * columns).reshape(rows, columns)
-    right = np.concatenate((index[:, 1:], index[:, 1:2]), 1)
-    left = np.concatenate((index[:, -2:-1], index[:, :-1]), 1)
+    ring = index[[1, *range(1, rows)]]
+    right = np.concatenate((ring[:, 1:], ring[:, 1:2]), 1)
+    left = np.concatenate((ring[:, -2:-1], ring[:, :-1]), 1)
     up, down = index[[0, *range(rows - 1)]], index[[*range(1, rows), rows - 1]]
     return np.stack((right, left, up, down)).reshape(4, -1)
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from samplers import random
 from samplers.attributes import neutral_attributes
 from synth.renderers.head import colours
+from synth.renderers.head.catalogue import TRAITS
 from synth.renderers.head.face import Face
 from synth.renderers.head.mesh import Surface
 from synth.renderers.head.mouth import Mouth
@@ -41,7 +42,7 @@ def unit_vectors(count: int, seed: int) -> Tensor:
 def subject_of(anchor: Tensor, vector: Tensor | None = None, /, **attributes: float) -> Subject:
     """People (B, D) in neutral pictures, but for the given attributes."""
     count = len(anchor)
-    traits = TraitTable(HeadRenderer.traits, CPU).named(anchor, anchor if vector is None else vector)
+    traits = TraitTable(TRAITS, CPU).named(anchor, anchor if vector is None else vector)
     neutral = neutral_attributes(HeadRenderer.attributes, count)
     neutral |= {name: torch.full((count,), value) for name, value in attributes.items()}
     key = (anchor[:, :2] * 2**20).long().abs()
@@ -76,7 +77,9 @@ def test_skin_darkens_evenly_with_melanin() -> None:
     tone = colours.skin_colour(melanin, torch.full_like(melanin, 0.4), torch.full_like(melanin, 0.25))
     assert bool((tone > 0.01).all()) and bool((tone < 0.85).all())
     assert bool((tone[1:] < tone[:-1]).all()), "every channel falls"
-    assert bool((tone[:, 0] > tone[:, 1]).all()) and bool((tone[:, 1] > tone[:, 2]).all()), "skin is never blue or green"
+    assert bool((tone[:, 0] > tone[:, 1]).all()) and bool((tone[:, 1] > tone[:, 2]).all()), (
+        "skin is never blue or green"
+    )
     luminance = (tone * LUMINANCE).sum(1)
     assert float(luminance[0]) > 0.40 and float(luminance[-1]) < 0.08, "very light to very dark"
 
@@ -93,7 +96,9 @@ def test_hair_and_brows_stay_with_the_person(skin: Skin, face: Face) -> None:
     view, again = subject_of(anchor), subject_of(anchor, other)
     assert torch.equal(colours.hair_colour(view), colours.hair_colour(again))
     assert torch.equal(colours.brow_colour(view), colours.brow_colour(again))
-    painted, repainted = (skin.surface(s, face.place(s)).albedo.index_select(1, skin.brows.index) for s in (view, again))
+    painted, repainted = (
+        skin.surface(s, face.place(s)).albedo.index_select(1, skin.brows.index) for s in (view, again)
+    )
     assert torch.equal(painted, repainted)
 
 

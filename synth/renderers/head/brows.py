@@ -51,13 +51,13 @@ class Brows:
     def _cover(self, sitter: Sitter) -> Tensor:
         """How much of each vertex is hair: (B, n)."""
         male = sitter.male
-        start = INNER_X + 0.20 * sitter.trait("brow_gap") - 0.06 * male
-        end = OUTER_X + 0.30 * sitter.trait("brow_length")
+        start = INNER_X + 0.25 * sitter.trait("brow_gap") - 0.06 * male
+        end = OUTER_X + 0.40 * sitter.trait("brow_length")
         along = (self.across - start) / (end - start)
         above = self.up - self._centre(sitter, along)
         inside = along.clamp(0.0, 1.0)
         inner = (0.33 + 0.12 * male) * torch.exp(0.22 * sitter.trait("brow_thick_inner"))
-        outer = (0.23 + 0.13 * male) * torch.exp(0.24 * sitter.trait("brow_thick_outer"))
+        outer = (0.23 + 0.13 * male) * torch.exp(0.30 * sitter.trait("brow_thick_outer"))
         half = (inner + (outer - inner) * inside) * (1.0 - 0.62 * masks.smooth_step(0.55, 1.05, inside))
         body = 1.0 - masks.smooth_step(0.35, 1.3, above.abs() / half)
         ends = masks.smooth_step(-0.07, 0.16, along) * (1.0 - masks.smooth_step(0.9, 1.06, along))

@@ -105,11 +105,11 @@ MELANIN: tuple[Region, ...] = (
     Region(_ragged(Spot(5.2, 2.6, 1.4, 2.0, mirrored=False), "patch temple"), 0.0, 0.12, "patch_temple"),
     Region(_ragged(Spot(3.6, -8.2, 1.8, 1.5, mirrored=False), "patch jaw"), 0.0, 0.12, "patch_jaw"),
     Region(Spot(4.7, -8.2, 1.9, 2.0), 0.0, 0.09, "jaw_tone"),
-    Region(Spot(0.0, -9.9, 1.9, 1.2, mirrored=False), 0.0, 0.10, "chin_tone"),
+    Region(Spot(0.0, -9.9, 1.9, 1.2, mirrored=False), 0.0, 0.13, "chin_tone"),
     Region(Spot(5.9, 2.8, 1.6, 2.4), 0.0, 0.09, "temple_tone"),
-    Region(_side, 0.0, 0.07, "side_tone"),
+    Region(_side, 0.0, 0.05, "side_tone"),
     Region(_lower_face, 0.02, 0.06, "lower_face_tone"),
-    Region(_ragged(Spot(1.9, 4.9, 1.7, 1.2, mirrored=False), "patch forehead"), 0.0, 0.11, "patch_forehead"),
+    Region(_ragged(Spot(1.9, 4.9, 1.7, 1.2, mirrored=False), "patch forehead"), 0.0, 0.14, "patch_forehead"),
     Region(_ragged(Spot(4.3, -4.6, 1.5, 1.6, mirrored=False), "patch low cheek"), 0.0, 0.11, "patch_low_cheek"),
     Region(Spot(3.3, 0.95, 1.5, 0.55), 0.07),  # upper lids
 )
@@ -198,7 +198,7 @@ class Complexion:
         return Pigments(
             melanin=sitter.melanin + (0.62 * sitter.melanin + 0.30) * deviation,
             blood=blood.clamp(min=0.02),
-            yellow=yellow + self.yellow.spread(sitter, BEARD_YELLOW * beard),
+            yellow=(yellow + self.yellow.spread(sitter, BEARD_YELLOW * beard)).clamp(min=-0.2),
         )
 
 

@@ -110,7 +110,7 @@ class Eyes:
         gaze = _gaze(sitter)
         off_x, off_y, off_z = ((outward - gaze[:, None]) * anatomy.EYEBALL_RADIUS).unbind(-1)
         radius = (off_x * off_x + off_y * off_y + off_z * off_z + 1e-8).sqrt()
-        share = radius / (anatomy.IRIS_RADIUS * (1.0 + 0.045 * sitter.trait("iris_size")))
+        share = radius / (anatomy.IRIS_RADIUS * (1.0 + 0.06 * sitter.trait("iris_size").clamp(-2.5, 2.5)))
         iris = 1.0 - masks.smooth_step(0.93, 1.06, share)
         colour = mix(self._sclera(sitter), _iris(sitter, share, off_x / radius), iris[..., None])
         colour = mix(colour * light[..., None], GLINT, (_glint(sitter, gaze, off_x, off_y) * light)[..., None])

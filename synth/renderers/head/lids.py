@@ -65,7 +65,7 @@ class LidPaint:
         wet = (0.55 + 0.1 * sitter.trait("lid_redness") - 0.12 * sitter.melanin) * openness.clamp(0.0, 1.0)
         cold, warm = constant(SHADOW_COLD, device), constant(SHADOW_WARM, device)
         powder = mix(cold, warm, 0.5 + 0.5 * torch.tanh(sitter.trait("eye_shadow") + 0.5))
-        lashes = torch.exp(0.22 * sitter.trait("lash_density")) * (0.86 - 0.26 * sitter.male)
+        lashes = torch.exp(0.30 * sitter.trait("lash_density")) * (0.86 - 0.26 * sitter.male)
         below = 0.30 * lashes + 0.45 * sitter.made_up
         dark = (lashes * self.upper_lash + 0.9 * sitter.made_up * self.liner + below * self.lower_lash).clamp(max=0.96)
         albedo = canvas.albedo.index_select(1, self.index)

@@ -162,7 +162,7 @@ class Mouth:
         gap = (upper - lower).amax(1)
         if not bool((gap > OPEN_CM).any()):
             return []
-        anchor = mix(placed.points["upper_teeth"][:, None], placed.points["lower_teeth"][:, None], self.jaw)
+        anchor = mix(_middle(placed, "upper_teeth")[:, None], _middle(placed, "lower_teeth")[:, None], self.jaw)
         width = placed.points["mouth_right"][:, 0] - placed.points["mouth_left"][:, 0]
         narrow = (width / (2.0 * anatomy.MOUTH_CORNER[0])).clamp(0.75, 1.0)  # small mouths have narrow jaws around them
         positions = anchor + self.offsets * torch.stack((narrow, torch.ones_like(narrow), narrow), -1)[:, None]
@@ -187,3 +187,8 @@ class Mouth:
         sitter = sit(subject, ("tooth_colour",))
         yellow = (1.0 + 0.5 * sitter.trait("tooth_colour") + 1.6 * sitter.old).clamp(min=0.0) * self.enamel
         return self.albedo * (1.0 - yellow[..., None] * constant(YELLOWING, yellow.device))
+
+
+def _middle(placed: Hung, name: str) -> Tensor:
+    """The middle between a pair of points: (B, 3)."""
+    return 0.5 * (placed.points[f"{name}_left"] + placed.points[f"{name}_right"])

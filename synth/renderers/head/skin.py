@@ -11,6 +11,7 @@ from torch import Tensor
 
 from samplers.attributes import Attribute, Sometimes, Uniform
 from synth.renderers.head import brows, colours, complexion, eyes, lids, lips, marks, masks, wrinkles
+from synth.renderers.head.beard import MALE_FROM, BeardArea, beard_colour
 from synth.renderers.head.canvas import Canvas, coat, dim
 from synth.renderers.head.face import Face, PlacedFace
 from synth.renderers.head.hairline import Hairline, near_scalp
@@ -57,6 +58,7 @@ T_ZONE = (
 DRY_GLOSS, OILY_GLOSS = 0.20, 0.26
 PORE_CM, PORE_CONTRAST = 0.18, 0.22
 SKIN_SHARPNESS = 14.0
+LEAST_MELANIN = 0.02
 SKIN_SOFTNESS = 1.0
 ROOT_SHADE = 0.75  # hair lies in its own shadow at the roots
 
@@ -79,12 +81,14 @@ class Skin:
         self.oily_gloss = OILY_GLOSS * pores * masks.spots_mask(canonical, T_ZONE)
         self.scalp_index = near_scalp(canonical).nonzero()[:, 0]
         self.hairline = Hairline(canonical[self.scalp_index])
+        self.beard_index = face.beard
+        self.beard_area = BeardArea(canonical[self.beard_index])
 
     def surface(self, subject: Subject, placed: PlacedFace) -> Surface:
         """The whole face, painted."""
         sitter = sit(subject, HABITS)
         canvas = self._bare(sitter, placed)
-        self._scalp(sitter, canvas)
+        self._hair_roots(sitter, canvas)
         self.wrinkles.paint(sitter, canvas)
         self.lips.paint(sitter, canvas)
         self.brows.paint(sitter, canvas)
@@ -106,22 +110,29 @@ class Skin:
         """Skin without features."""
         pigments = self.complexion.pigments(sitter)
         self.marks.add(sitter, pigments.melanin)
+        melanin = pigments.melanin.clamp(min=LEAST_MELANIN)
         oil = torch.exp(0.4 * sitter.trait("oiliness")) * (1.0 - 0.35 * sitter.old)
         gloss = self.dry_gloss + self.oily_gloss * oil
         return Canvas(
-            albedo=colours.skin_colour(pigments.melanin, pigments.blood, pigments.yellow),
+            albedo=colours.skin_colour(melanin, pigments.blood, pigments.yellow),
             normals=placed.normals.clone(),
             gloss=gloss,
             sharpness=torch.full_like(gloss, SKIN_SHARPNESS),
             occlusion=placed.occlusion.clone(),
         )
 
-    def _scalp(self, sitter: Sitter, canvas: Canvas) -> None:
-        """The colour of the roots where hair grows."""
+    def _hair_roots(self, sitter: Sitter, canvas: Canvas) -> None:
+        """The colour of the roots where hair and beard grow."""
         cover = self.hairline.cover(sitter.subject, hair_style(sitter.subject))
         roots = ROOT_SHADE * colours.scalp_hair_colour(sitter.hair)
         coat(canvas.albedo, self.scalp_index, roots[:, None], cover)
         dim(canvas.gloss, self.scalp_index, 1.0 - cover)
+        if not bool((sitter.subject.traits["sex"] > MALE_FROM).any()):
+            return
+        cover = self.beard_area.cover(sitter.subject)
+        roots = ROOT_SHADE * beard_colour(sitter.subject)
+        coat(canvas.albedo, self.beard_index, roots[:, None], cover)
+        dim(canvas.gloss, self.beard_index, 1.0 - 0.8 * cover)
 
 
 def describe(traits: dict[str, Tensor]) -> dict[str, Tensor | list[str]]:

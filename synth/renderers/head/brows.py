@@ -28,7 +28,8 @@ TRAITS: tuple[Trait, ...] = (
 )
 HABITS = ("brow_peak", "brow_strokes")
 
-INNER_X, OUTER_X = 0.95, 5.15
+INNER_X, OUTER_X = 0.98, 5.15
+LEAST_X = 0.45  # brows hardly ever meet
 ROOT_SLOPE = 0.35  # brow hairs lean outwards: they run this much across per unit up at the inner end, flatter outwards
 
 
@@ -51,7 +52,7 @@ class Brows:
     def _cover(self, sitter: Sitter) -> Tensor:
         """How much of each vertex is hair: (B, n)."""
         male = sitter.male
-        start = INNER_X + 0.25 * sitter.trait("brow_gap") - 0.06 * male
+        start = (INNER_X + 0.25 * sitter.trait("brow_gap") - 0.06 * male).clamp(min=LEAST_X)
         end = OUTER_X + 0.40 * sitter.trait("brow_length")
         along = (self.across - start) / (end - start)
         above = self.up - self._centre(sitter, along)

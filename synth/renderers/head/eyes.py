@@ -60,7 +60,7 @@ PUPIL_RADIUS = 0.19
 LID_SHADOW_CM = 0.19
 GLINT, GLINT_RADIUS = 0.80, 0.078
 CORNEA_RADIUS = 0.78
-WET_GLOSS, WET_SHARPNESS = 0.25, 150.0
+WET_GLOSS, WET_SHARPNESS = 0.08, 150.0
 RADIANS = 3.14159265 / 180.0
 
 
@@ -76,9 +76,17 @@ class Lids(Protocol):
 class Opened(Protocol):
     """What eyes need of a placed face."""
 
-    positions: Tensor  # (B, N, 3)
-    points: dict[str, Tensor]  # (B, 3) each: eye_left and eye_right are the eyeballs' centres
-    openness: Tensor  # (B, 2), left and right eye: 0 is shut
+    @property
+    def positions(self) -> Tensor:
+        """All vertices: (B, N, 3)."""
+
+    @property
+    def points(self) -> dict[str, Tensor]:
+        """Places (B, 3) by name: eye_left and eye_right are the eyeballs' centres."""
+
+    @property
+    def openness(self) -> Tensor:
+        """Of the left and right eye, 0 is shut: (B, 2)."""
 
 
 def aperture_height(u: Tensor) -> Tensor:

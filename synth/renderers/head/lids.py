@@ -23,7 +23,7 @@ TRAITS: tuple[Trait, ...] = (
 HABITS = ("crease_height", "lid_redness", "eye_shadow")
 
 LASH_COLOUR = (0.014, 0.010, 0.008)
-WATERLINE = (0.50, 0.29, 0.25)
+WATERLINE = (0.36, 0.19, 0.165)
 SHADOW_COLD, SHADOW_WARM = (0.10, 0.12, 0.22), (0.20, 0.085, 0.06)
 CREASE_RGB = (0.55, 0.70, 0.70)  # share of the crease that is in the colour, not only in the light
 REACH_ABOVE_CM, REACH_BELOW_CM = 1.2, 0.35  # nothing is painted farther from the margins
@@ -62,10 +62,12 @@ class LidPaint:
         """
         self._crease(sitter, canvas)
         device = openness.device
-        wet = (0.55 + 0.1 * sitter.trait("lid_redness") - 0.12 * sitter.melanin) * openness.clamp(0.0, 1.0)
+        wet = (0.55 + 0.1 * sitter.trait("lid_redness") - 0.16 * sitter.melanin).clamp(min=0.05) * openness.clamp(
+            0.0, 1.0
+        )
         cold, warm = constant(SHADOW_COLD, device), constant(SHADOW_WARM, device)
         powder = mix(cold, warm, 0.5 + 0.5 * torch.tanh(sitter.trait("eye_shadow") + 0.5))
-        lashes = torch.exp(0.30 * sitter.trait("lash_density")) * (0.86 - 0.26 * sitter.male)
+        lashes = torch.exp(0.30 * sitter.trait("lash_density")) * (0.90 - 0.16 * sitter.male)
         below = 0.30 * lashes + 0.45 * sitter.made_up
         dark = (lashes * self.upper_lash + 0.9 * sitter.made_up * self.liner + below * self.lower_lash).clamp(max=0.96)
         albedo = canvas.albedo.index_select(1, self.index)

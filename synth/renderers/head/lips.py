@@ -63,7 +63,7 @@ class Lips:
         soft = 0.15 * torch.exp(0.35 * sitter.trait("lip_border")) * (1.0 + 0.5 * sitter.old)
         red = (1.0 - masks.smooth_step(-soft, 0.6 * soft, self.beyond)) * self.not_corner
         tone = 0.17 * sitter.trait("lip_two_tone")
-        tones = self.folds * torch.where(self.upper, 0.84 - tone, 1.02 + 0.4 * tone)
+        tones = self.folds * torch.where(self.upper, 0.84 - tone, 0.96 + 0.4 * tone)
         cover = red * (0.80 + 0.2 * sitter.made_up)
         coat(canvas.albedo, self.index, _colour(sitter)[:, None] * tones[..., None], cover)
         dim(canvas.albedo, self.index, self.border)
@@ -75,7 +75,7 @@ class Lips:
 def _colour(sitter: Sitter) -> Tensor:
     """Colour of the lips with their lipstick: (B, 3)."""
     blood = torch.exp(0.30 * sitter.trait("lip_blood")) * (1.25 - 0.44 * sitter.old) * (1.0 - 0.15 * sitter.male)
-    melanin = (0.14 + sitter.melanin) * torch.exp(0.20 * sitter.trait("lip_melanin"))
+    melanin = (0.16 + 1.06 * sitter.melanin) * torch.exp(0.20 * sitter.trait("lip_melanin"))
     bare = absorb(LIP_TISSUE, (blood[:, 0], LIP_BLOOD_ABSORPTION), (melanin[:, 0], LIP_MELANIN_ABSORPTION))
     darkness, purity = sitter.trait("lipstick_dark"), sitter.trait("lipstick_pure")
     light = STICK_LIGHTNESS * torch.exp(-0.32 * darkness - 0.50 * sitter.melanin)

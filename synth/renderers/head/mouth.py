@@ -54,8 +54,13 @@ class Slit(Protocol):
 class Hung(Protocol):
     """What the mouth needs of a placed face."""
 
-    positions: Tensor
-    points: dict[str, Tensor]
+    @property
+    def positions(self) -> Tensor:
+        """All vertices of the face: (B, N, 3)."""
+
+    @property
+    def points(self) -> dict[str, Tensor]:
+        """Places (B, 3) by name: corners of the mouth, and the teeth's edges in the middle."""
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,7 @@ class Wrinkles:
 
     def paint(self, sitter: Sitter, canvas: Canvas) -> None:
         """Shade the folds and tilt the normals at their sides."""
-        groove, slope_x, slope_y = exact_product(self.depths(sitter), self.basis).unflatten(1, (3, -1)).unbind(1)
+        groove, slope_x, slope_y = exact_product(self.depths(sitter), self.basis).chunk(3, 1)
         normals = canvas.normals.index_select(1, self.index)
         tilt = torch.stack((slope_x, slope_y, torch.zeros_like(slope_x)), -1)
         canvas.normals.index_copy_(1, self.index, unit(normals + TILT * tilt))

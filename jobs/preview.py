@@ -16,6 +16,7 @@ from samplers.attributes import Attribute
 from samplers.errors import RecipeError
 from samplers.identities import draw_identities
 from synth.anchors import Anchors
+from synth.backend import prepare
 from synth.renderer import Views, renderer_class
 from synth.shard import checked_pictures
 from synth.sheet import contact_sheet
@@ -29,6 +30,7 @@ def preview(recipe: Recipe, people: int, views: int, sweep: str | None = None) -
     high end. Raises RecipeError for an attribute that the renderer does not have, SaturationError where the people do
     not fit.
     """
+    prepare(recipe.backend)
     people = min(people, recipe.identities.count)
     views = views if sweep else min(views, recipe.variations.views)
     anchors = _first_anchors(recipe, people)

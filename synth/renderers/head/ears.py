@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 AROUND: Final = 30
 #: middle of the bowl, cm; axes of the ear's own plane in degrees: flare of the rear edge off the skull, lean backwards
-MIDDLE: Final = (7.42, -1.55, -0.45)
+MIDDLE: Final = (7.28, -1.55, -0.45)
 FLARE: Final = 21.0
 LEAN: Final = 9.0
 #: reach from the middle to the rim, cm: degrees around (0 forwards, 90 up), reach

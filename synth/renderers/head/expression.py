@@ -40,8 +40,7 @@ ATTRIBUTES: Final[dict[str, Attribute]] = {
 #: per unit of a coefficient of `coefficients`
 CHANGES: Final[dict[str, tuple[Move, ...]]] = {
     "smile": (
-        Move((2.5, -6.9, 9), (1.15, 1.1, 3), shift=(0.52, 0.52, -0.32)),
-        Move((0, -6.4, 10), (1.9, 0.8, 3), shift=(0, 0.10, -0.04)),
+        Move((2.5, -6.9, 9), (1.15, 1.1, 3), shift=(0.58, 0.68, -0.36)),
         Move((3.9, -3.3, 8), (1.5, 1.3, 3), shift=(0.05, 0.30, 0.30)),
         Move((4.2, -6.4, 7.5), (1.2, 1.4, 3), shift=(0.28, 0.10, -0.05)),
         Move((2.95, -5.7, 8.8), (0.38, 1.1, 3), shift=(0, 0, -0.16)),
@@ -66,7 +65,7 @@ CHANGES: Final[dict[str, tuple[Move, ...]]] = {
         Move((3.0, 2.1, 9), (2.1, 0.80, 4), shift=(0, 0, 0.20)),
         Move((2.9, 2.0, 9), (2.8, 1.0, 4), shift=(0, -0.16, 0)),
         Move((0, 6.0, 8), (6.0, 3.0, 8), shift=(0, 0, -0.20)),
-        Move((5.2, -8.2, 2.5), (2.6, 2.6, 4.2), shift=(0.36, -0.16, 0)),
+        Move((5.2, -8.2, 2.5), (2.6, 2.6, 4.2), shift=(0.31, -0.16, 0)),
         Move((4.2, -9.6, 6.0), (2.6, 2.0, 4.5), shift=(0.18, -0.05, 0)),
         Move((0, -10.5, 8.5), (3.2, 1.6, 4), shift=(0, -0.24, 0.14), stretch=(0.12, 0, 0)),
         Move((1.7, -10.6, 8.3), (1.1, 1.0, 3), shift=(0.12, -0.06, 0.05)),
@@ -106,19 +105,23 @@ CHANGES: Final[dict[str, tuple[Move, ...]]] = {
         Move((0, -12.2, 5.5), (2.5, 1.4, 3), shift=(0, -0.14, 0.10)),
     ),
 }
+PARTING_SMILE: Final = 0.4  # a stronger smile shows teeth
 AGE_ZERO_YEARS: Final = 36.0
 AGE_UNIT_YEARS: Final = 18.0  # one coefficient of ageing
 
 
 def coefficients(subject: Subject) -> dict[str, Tensor]:
-    """The coefficient (B,) of every entry of `CHANGES`."""
-    years = age_years(subject)
-    shared = {
+    """The coefficient (B,) of every entry of `CHANGES`, and of "jaw" and "lip_lift" (`jaw`): a broad smile parts the lips."""
+    parted = ((subject.attributes["smile"] - PARTING_SMILE) / (1 - PARTING_SMILE)).clamp(0.0, 1.0)
+    opened = subject.attributes["mouth_open"]
+    derived = {
         "maleness": 2 * maleness(subject) - 1,
         "weight": subject.traits["weight"],
-        "age": ((years - AGE_ZERO_YEARS) / AGE_UNIT_YEARS).clamp(-1.0, 2.4),
+        "age": ((age_years(subject) - AGE_ZERO_YEARS) / AGE_UNIT_YEARS).clamp(-1.0, 2.4),
+        "jaw": opened + 0.10 * parted,
+        "lip_lift": parted + 0.25 * opened,
     }
-    return {name: shared[name] if name in shared else subject.attributes[name] for name in CHANGES}
+    return {name: subject.attributes[name] for name in CHANGES if name not in derived} | derived
 
 
 def lids_closing(subject: Subject) -> tuple[Tensor, Tensor]:

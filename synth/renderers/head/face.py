@@ -21,7 +21,7 @@ from synth.renderers.head import anatomy, expression
 from synth.renderers.head.cavity import sky_seen
 from synth.renderers.head.exact import PRODUCT_STEP, quantise_basis, quantise_coefficients
 from synth.renderers.head.expression import ATTRIBUTES
-from synth.renderers.head.jaw import jaw_drop
+from synth.renderers.head.jaw import jaw_drop, lip_lift
 from synth.renderers.head.moves import displacement
 from synth.renderers.head.relief import EYE_BODY, LID_THICKNESS
 from synth.renderers.head.shape import SHAPE_TRAITS, TRAITS
@@ -173,7 +173,9 @@ class Face:
         on_skin = len(half)
         jaw = jaw_drop(points[:on_skin], mean.lip_side[half])
         inner = [share * jaw_drop(points[on_skin + i :][:1], np.array([-1.0])) for i, (*_, share) in enumerate(INNER_POINTS.values())]
-        even, odd = {"mouth_open": np.concatenate((jaw, *inner))}, {}
+        lift = np.concatenate((lip_lift(points[:on_skin], mean.lip_side[half]), np.zeros((len(inner), 3))))
+        even: dict[str, Array] = {"jaw": np.concatenate((jaw, *inner)), "lip_lift": lift}
+        odd: dict[str, Array] = {}
         for name, moves in [(t.name, t.moves) for t in SHAPE_TRAITS] + list(expression.CHANGES.items()):
             for kind, field in zip((even, odd), displacement(moves, points), strict=True):
                 if np.abs(field).max() > 0:
@@ -243,7 +245,7 @@ class Face:
 
     def _moved(self, subject: Subject) -> Tensor:
         """All vertices and inner points after the linear moves: (B, 3, N + 2 * inner points)."""
-        coefficients = subject.traits | expression.coefficients(subject) | {"mouth_open": subject.attributes["mouth_open"]}
+        coefficients = subject.traits | expression.coefficients(subject)
         even, odd = (
             _displaced(patches, torch.stack([coefficients[name] for name in names], 1))
             for patches, names in zip((self._even, self._odd), self._names, strict=True)

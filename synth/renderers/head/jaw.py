@@ -1,4 +1,6 @@
-"""The jaw: how the lower face swings about the jaw joints when the mouth opens, and how the lips part along their line.
+"""The opening mouth: how the lower face swings about the jaw joints, and how the upper lip bares the teeth.
+
+Both part the lips along their line, so they know the two copies of it apart, which the moves of `moves` do not.
 
 Computed once, in float64. Shapes: M points.
 """
@@ -16,6 +18,8 @@ JOINT_Y: Final = -2.0
 JOINT_Z: Final = 0.8
 OPENING: Final = 0.26  # radians at full opening
 CORNER_SHARE: Final = 0.42  # of the jaw's drop at the corners of the mouth
+LIFT_CM: Final = 0.36  # of the middle of the upper lip in a broad smile
+LIFT_FADE_CM: Final = 1.3
 FADE_Z: Final = (2.0, 6.5)  # the skin behind the first stays, in front of the second it goes with the jaw
 
 
@@ -37,3 +41,12 @@ def jaw_drop(points: Array, lip_side: Array) -> Array:
     share = np.where(below, lower, upper) * _smooth((z - FADE_Z[0]) / (FADE_Z[1] - FADE_Z[0]))
     share = share * (1 - _smooth((-12.2 - y) / 2.5))
     return share[:, None] * OPENING * np.stack((0 * x, -(z - JOINT_Z), 0.55 * (y - JOINT_Y)), 1)
+
+
+def lip_lift(points: Array, lip_side: Array) -> Array:
+    """Displacement (M, 3) of the upper lip as it is drawn up from the teeth; `lip_side` as for `jaw_drop`."""
+    x, y, z = points.T
+    over = y - relief.lip_line(x)
+    u = np.clip(np.abs(x) / anatomy.MOUTH_CORNER[0], 0, 1)
+    share = (1 - u**2.5) * (1 - _smooth(over / LIFT_FADE_CM)) * ((lip_side > 0) & (over > -0.1) & (z > FADE_Z[1]))
+    return share[:, None] * np.array((0.0, LIFT_CM, -0.10))

@@ -330,7 +330,7 @@ ASYMMETRIES: Final = (
     ShapeTrait("chin_aside", "chin to one side", (Move((0, -10.5, 9), (3.2, 2, 5), shift=(0.19, 0, 0), odd=True),)),
     ShapeTrait("eye_slant", "one eye higher", (Move((3.15, 0.1, 8), (2.2, 1.5, 4), shift=(0, 0.07, 0), odd=True),)),
     ShapeTrait(
-        "eye_difference", "one eye wider open", (Move((3.15, 0, 8), (2, 0.85, 4), stretch=(0, 0.11, 0), flat=2, odd=True),)
+        "eye_difference", "one eye wider open", (Move((3.15, 0, 8), (2, 0.85, 4), stretch=(0, 0.075, 0), flat=2, odd=True),)
     ),
     ShapeTrait("brow_slant", "one brow higher", (Move((2.9, 2, 9), (2.4, 0.8, 4), shift=(0, 0.12, 0), odd=True),)),
     ShapeTrait(

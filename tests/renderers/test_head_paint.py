@@ -180,3 +180,9 @@ def test_the_mouth_shows_only_between_open_lips(face: Face) -> None:
     assert bool(inside.present.all())
     assert bool(inside.albedo.isfinite().all())
     assert float(inside.albedo.max()) <= 1.0
+
+
+def test_people_are_described_in_words() -> None:
+    words = HeadRenderer.describe(unit_vectors(200, 6))
+    assert set(words["skin_tone"]) == {"very light", "light", "medium light", "medium dark", "dark", "very dark"}
+    assert set(words["hair_colour"]) == {"blond", "brown", "red", "black", "grey"}

@@ -132,7 +132,7 @@ class Eyes:
         """White of the eye, red at the corners, pink at the tear duct: (B, n, 3)."""
         device = self.light.device
         warmth = (0.6 + sitter.trait("sclera_warmth") + 0.8 * sitter.old).clamp(min=-0.6)
-        white = constant(SCLERA, device) + warmth * constant(SCLERA_WARM, device) - 0.045 * sitter.melanin
+        white = constant(SCLERA, device) + warmth * constant(SCLERA_WARM, device) - 0.06 * sitter.melanin
         colour = mix(white[:, None], (white * constant(SCLERA_RED, device))[:, None], self.red[None, :, None])
         return mix(colour, constant(TEAR_DUCT, device), self.duct[None, :, None])
 
@@ -181,10 +181,12 @@ def _twelve_fold(cosine: Tensor) -> Tensor:
 
 def _iris_colours(sitter: Sitter) -> tuple[Tensor, Tensor]:
     """Colours of the inner and the outer iris, (B, 3) each: brown spreads outwards as melanin grows."""
-    dark = share_below(0.8 * sitter.trait("iris_melanin") + 3.0 * share_below(sitter.trait("skin_melanin")) - 0.8)
+    tan = share_below(sitter.trait("skin_melanin"))
+    dark = share_below(0.8 * sitter.trait("iris_melanin") + 3.4 * tan - 0.9)
     green = share_below(sitter.trait("iris_green"))
     blue, grey, leaf, light, deep = (constant(colour, green.device) for colour in IRIS_COLOURS)
     stroma = mix(mix(blue, grey, (2.0 * green).clamp(max=1.0)), leaf, (2.0 * green - 1.0).clamp(min=0.0))
+    stroma = stroma * (1.0 - 0.35 * tan)
     brown = mix(light, deep, masks.smooth_step(0.45, 0.95, dark))
     inner = mix(stroma, brown, masks.smooth_step(0.10, 0.38, dark))
     return inner, mix(stroma, brown, masks.smooth_step(0.28, 0.52, dark))

@@ -60,6 +60,10 @@ PORE_CM, PORE_CONTRAST = 0.18, 0.22
 SKIN_SHARPNESS = 14.0
 LEAST_MELANIN = 0.02
 SKIN_SOFTNESS = 1.0
+TONE_WORDS = ("very light", "light", "medium light", "medium dark", "dark", "very dark")
+HAIR_WORDS = ("blond", "brown", "red", "black", "grey")
+RED_FROM, BROWN_FROM, BLACK_FROM = 0.45, 0.8, 2.4  # optical depths
+BEARD_STRAND_CM = (0.11, 0.35, 0.2)
 ROOT_SHADE = 0.75  # hair lies in its own shadow at the roots
 
 
@@ -83,6 +87,8 @@ class Skin:
         self.hairline = Hairline(canonical[self.scalp_index])
         self.beard_index = face.beard
         self.beard_area = BeardArea(canonical[self.beard_index])
+        strands = masks.noise(canonical[self.beard_index], BEARD_STRAND_CM, "beard roots")
+        self.beard_grain = (0.80 + 0.20 * strands).clamp(0.3, 1.0)
 
     def surface(self, subject: Subject, placed: PlacedFace) -> Surface:
         """The whole face, painted."""
@@ -129,17 +135,22 @@ class Skin:
         dim(canvas.gloss, self.scalp_index, 1.0 - cover)
         if not bool((sitter.subject.traits["sex"] > MALE_FROM).any()):
             return
-        cover = self.beard_area.cover(sitter.subject)
+        cover = self.beard_area.cover(sitter.subject) * self.beard_grain
         roots = ROOT_SHADE * beard_colour(sitter.subject)
         coat(canvas.albedo, self.beard_index, roots[:, None], cover)
         dim(canvas.gloss, self.beard_index, 1.0 - 0.8 * cover)
 
 
 def describe(traits: dict[str, Tensor]) -> dict[str, Tensor | list[str]]:
-    """Words for people (I,): skin tone from very light to very dark."""
-    share = colours.share_below(traits["skin_melanin"])
-    step = (share * len(TONE_WORDS)).long().clamp(0, len(TONE_WORDS) - 1)
-    return {"skin_tone": [TONE_WORDS[i] for i in step.tolist()]}
-
-
-TONE_WORDS = ("very light", "light", "medium light", "medium dark", "dark", "very dark")
+    """Words for people (I,): the tone of their skin, the colour of their hair."""
+    skin = colours.share_below(traits["skin_melanin"])
+    nobody = torch.zeros(len(skin), 2, dtype=torch.int64, device=skin.device)
+    hair = colours.hair_pigments(Subject(traits, {}, nobody, nobody))
+    word = torch.where(hair.pheomelanin > RED_FROM, HAIR_WORDS.index("red"), (hair.eumelanin > BROWN_FROM).long())
+    word = torch.where(hair.eumelanin > BLACK_FROM, HAIR_WORDS.index("black"), word)
+    word = torch.where(hair.grey > 0.5, HAIR_WORDS.index("grey"), word)
+    tone = (skin * len(TONE_WORDS)).long().clamp(0, len(TONE_WORDS) - 1)
+    return {
+        "skin_tone": [TONE_WORDS[i] for i in tone.tolist()],
+        "hair_colour": [HAIR_WORDS[i] for i in word.tolist()],
+    }

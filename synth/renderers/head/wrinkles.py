@@ -40,9 +40,9 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "forehead_lines",
         "lines across the forehead",
-        0.02,
-        1.0,
-        (
+        young=0.02,
+        old=1.0,
+        strokes=(
             Stroke(((0.0, 3.75), (1.6, 3.85), (3.6, 3.75), (4.6, 3.3)), 0.13),
             Stroke(((0.0, 4.5), (1.8, 4.7), (3.8, 4.55), (5.0, 4.0)), 0.13),
             Stroke(((0.0, 5.3), (1.6, 5.55), (3.4, 5.45)), 0.12, 0.8),
@@ -55,9 +55,9 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "forehead_break",
         "slanting, broken lines on one side of the forehead",
-        0.03,
-        0.8,
-        (
+        young=0.03,
+        old=0.8,
+        strokes=(
             Stroke(((-4.4, 3.3), (-2.9, 4.2), (-1.0, 4.1)), 0.12, 1.0, mirrored=False),
             Stroke(((0.6, 5.0), (2.4, 4.9), (4.4, 4.2)), 0.12, 1.0, mirrored=False),
         ),
@@ -65,9 +65,9 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "frown_lines",
         "upright folds between the brows",
-        0.12,
-        0.9,
-        (Stroke(((0.62, 1.2), (0.72, 2.0), (0.95, 3.0)), 0.13),),
+        young=0.12,
+        old=0.9,
+        strokes=(Stroke(((0.62, 1.2), (0.72, 2.0), (0.95, 3.0)), 0.13),),
         moved_by="frown",
         moved=0.8,
         spread=0.9,
@@ -76,9 +76,9 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "crows_feet",
         "rays at the outer corners of the eyes",
-        0.05,
-        1.0,
-        (
+        young=0.05,
+        old=1.0,
+        strokes=(
             Stroke(((4.95, 0.05), (5.7, -0.1), (6.3, -0.5)), 0.10),
             Stroke(((4.95, 0.3), (5.7, 0.55), (6.3, 0.7)), 0.10),
             Stroke(((4.8, -0.4), (5.4, -0.9), (5.9, -1.6)), 0.10),
@@ -89,18 +89,18 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "tear_trough",
         "groove from the inner corner of the eye to the cheek",
-        0.22,
-        0.9,
-        (Stroke(((1.35, -0.75), (2.1, -1.45), (3.2, -1.85), (4.2, -1.6)), 0.22),),
+        young=0.22,
+        old=0.9,
+        strokes=(Stroke(((1.35, -0.75), (2.1, -1.45), (3.2, -1.85), (4.2, -1.6)), 0.22),),
         spread=0.7,
         telling=True,
     ),
     Folds(
         "lid_lines",
         "fine lines under the eyes",
-        0.06,
-        0.7,
-        (
+        young=0.06,
+        old=0.7,
+        strokes=(
             Stroke(((1.9, -0.8), (3.1, -1.12), (4.4, -0.75)), 0.11),
             Stroke(((2.1, -1.1), (3.2, -1.42), (4.5, -1.1)), 0.10, 0.7),
         ),
@@ -110,9 +110,9 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "nose_mouth_fold",
         "fold from the wing of the nose to the corner of the mouth",
-        0.24,
-        1.0,
-        (Stroke(((1.95, -4.1), (2.55, -5.0), (3.05, -6.1), (3.35, -7.2)), 0.20),),
+        young=0.24,
+        old=1.0,
+        strokes=(Stroke(((1.95, -4.1), (2.55, -5.0), (3.05, -6.1), (3.35, -7.2)), 0.20),),
         moved_by="smile",
         moved=0.6,
         spread=0.7,
@@ -121,40 +121,40 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "mouth_chin_fold",
         "fold from the corner of the mouth to the jaw",
-        0.05,
-        0.9,
-        (Stroke(((2.75, -7.1), (3.0, -7.9), (3.05, -8.9)), 0.17),),
+        young=0.05,
+        old=0.9,
+        strokes=(Stroke(((2.75, -7.1), (3.0, -7.9), (3.05, -8.9)), 0.17),),
     ),
     Folds(
         "cheek_fold",
         "fold in the cheek, and dimples",
-        0.03,
-        0.5,
-        (Stroke(((4.1, -4.2), (4.5, -5.6), (4.45, -7.2)), 0.16),),
+        young=0.03,
+        old=0.5,
+        strokes=(Stroke(((4.1, -4.2), (4.5, -5.6), (4.45, -7.2)), 0.16),),
         moved_by="smile",
         moved=0.4,
     ),
     Folds(
         "chin_crease",
         "crease between lower lip and chin",
-        0.22,
-        0.4,
-        (Stroke(((0.0, -8.55), (0.8, -8.5), (1.6, -8.25)), 0.20),),
+        young=0.22,
+        old=0.4,
+        strokes=(Stroke(((0.0, -8.55), (0.8, -8.5), (1.6, -8.25)), 0.20),),
     ),
     Folds(
         "chin_cleft",
         "cleft in the chin",
-        0.12,
-        0.1,
-        (Stroke(((0.0, -9.2), (0.0, -9.8), (0.0, -10.5)), 0.16, 1.0, mirrored=False),),
-        0.9,
+        young=0.12,
+        old=0.1,
+        strokes=(Stroke(((0.0, -9.2), (0.0, -9.8), (0.0, -10.5)), 0.16, 1.0, mirrored=False),),
+        spread=0.9,
     ),
     Folds(
         "lip_lines",
         "upright lines above the lips",
-        0.0,
-        0.6,
-        tuple(Stroke(((x, -6.25), (1.12 * x, -5.5)), 0.07) for x in (0.45, 0.85, 1.25, 1.65)),
+        young=0.0,
+        old=0.38,
+        strokes=tuple(Stroke(((x, -6.25), (1.15 * x, -5.35)), 0.08) for x in (0.45, 0.9, 1.3, 1.7)),
     ),
 )
 

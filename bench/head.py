@@ -1,0 +1,133 @@
+"""The built-in head renderer: speed, how well its faces are found, and what identity vectors do to pictures.
+
+People are drawn as the engine draws them, uniform on the sphere; neutral pictures are frontal passport photographs.
+"""
+
+import time
+
+import torch
+from torch import Tensor
+
+from bench.detector import detected
+from bench.measure import Measurement
+from samplers import random
+from samplers.attributes import Law, Uniform, complete_laws, draw_attributes, neutral_attributes
+from samplers.sphere import normalise
+from synth.renderer import Views
+from synth.renderers.head import HeadRenderer
+from synth.renderers.head.catalogue import TRAITS
+from synth.renderers.head.traits import TraitTable
+
+SEED = 7
+FRONTAL_DEG = 10.0
+WIDE_DEG = 30.0
+VISIBLE_GREY_LEVELS = 0.25  # a trait that moves the picture less than this on average does not count as visible
+HARMLESS: dict[str, Law] = {"yaw_deg": Uniform(low=-FRONTAL_DEG, high=FRONTAL_DEG), "pitch_deg": Uniform(low=-FRONTAL_DEG, high=FRONTAL_DEG)}
+
+
+def people(count: int, seed: int = SEED) -> Tensor:
+    """Unit vectors float32 (count, D), uniform on the sphere."""
+    rows = torch.arange(count)
+    index = torch.stack((rows, rows * 0, rows * 0), -1)
+    return normalise(random.normals(random.key_of(seed, "bench people"), index, HeadRenderer.dimension))
+
+
+def portraits(vectors: Tensor, laws: dict[str, Law] | None = None, seed: int = SEED) -> Views:
+    """One view of each person: attributes by the default laws but for `laws`, or neutral where laws is None."""
+    rows = torch.arange(len(vectors))
+    index = torch.stack((rows, rows * 0, rows * 0), -1)
+    declared = HeadRenderer.attributes
+    if laws is None:
+        attributes = neutral_attributes(declared, len(rows))
+    else:
+        attributes = draw_attributes(seed, declared, complete_laws(declared, laws), index)
+    return Views(rows, vectors, vectors, attributes, random.picture_keys(seed, index))
+
+
+def pictures_per_second(size: int, count: int) -> float:
+    """Pictures of one thread's second of processor time, everything included, at the default laws."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    renderer, views = HeadRenderer(size), portraits(people(count), {})
+    renderer.render(views.select(slice(0, 8)))
+    start = time.process_time()
+    renderer.render(views)
+    spent = time.process_time() - start
+    torch.set_num_threads(threads)
+    return count / spent
+
+
+def detection(count: int) -> dict[str, float]:
+    """Shares of faces found: frontal without sunglasses, and within 30 degrees of yaw at the default laws."""
+    renderer = HeadRenderer()
+    views = portraits(people(count), HARMLESS)
+    glasses = HeadRenderer.attributes["glasses"]
+    bare = views.select(views.attributes["glasses"] != glasses.choices.index("sun"))
+    frontal = detected(renderer.render(bare))
+    views = portraits(people(count), {}, seed=SEED + 1)
+    turned = views.select(views.attributes["yaw_deg"].abs() <= WIDE_DEG)
+    wide = detected(renderer.render(turned))
+    return {"frontal": float(frontal.double().mean()), "within 30 degrees": float(wide.double().mean())}
+
+
+def trait_effects(steps: tuple[float, float] = (-1.5, 1.5), batch: int = 4) -> dict[str, float]:
+    """Mean absolute change in grey levels when one trait of an ordinary person goes from low to high, neutral picture.
+
+    The mean over `batch` people, since some traits show only on some: beards on men, curls on long hair.
+    """
+    renderer = HeadRenderer()
+    vectors, root = people(batch, SEED + 2), HeadRenderer.dimension**0.5
+    effects = {}
+    for i, trait in enumerate(TRAITS):
+        ends = []
+        for value in steps:
+            moved = vectors.clone()
+            moved[:, i] = value / root
+            ends.append(renderer.render(portraits(moved)).float())
+        effects[trait.name] = float((ends[1] - ends[0]).abs().mean())
+    return effects
+
+
+def cosine_spread(visible: list[str], count: int = 2000) -> float:
+    """Standard deviation of the cosine between random people's standardised traits, of the visible ones only."""
+    table = TraitTable(TRAITS, torch.device("cpu"))
+    kept = torch.tensor([table.names.index(name) for name in visible])
+    values = normalise(table.values(people(count, SEED + 3))[:, kept])
+    cosines = (values @ values.T)[torch.triu(torch.ones(count, count, dtype=torch.bool), diagonal=1)]
+    return float(cosines.double().std())
+
+
+def rank_correlation(pairs: int) -> float:
+    """Spearman's correlation between cosine and the distance of the neutral pictures, for pairs of every likeness."""
+    renderer = HeadRenderer()
+    first, other = people(pairs, SEED + 4), people(pairs, SEED + 5)
+    wanted = torch.linspace(-0.2, 1, pairs)[:, None]
+    second = normalise(wanted * first + (1 - wanted * wanted).sqrt() * other)
+    a, b = (renderer.render(portraits(vectors)).float().flatten(1) for vectors in (first, second))
+    distance = (a - b).square().mean(1).sqrt()
+    cosine = (first * second).sum(1)
+    ranks = torch.stack((cosine.argsort().argsort(), -distance.argsort().argsort())).double()
+    return float(torch.corrcoef(ranks)[0, 1])
+
+
+def measure() -> list[Measurement]:
+    """All figures that the project promises of the head."""
+    found = detection(500)
+    effects = trait_effects()
+    visible = [name for name, effect in effects.items() if effect >= VISIBLE_GREY_LEVELS]
+    dull = sorted(set(effects) - set(visible))
+    return [
+        Measurement("pictures of 112 px on one core", pictures_per_second(112, 64), "pictures/s", 40),
+        Measurement("pictures of 224 px on one core", pictures_per_second(224, 32), "pictures/s"),
+        Measurement("faces found, frontal", 100 * found["frontal"], "%", 97),
+        Measurement("faces found, yaw within 30 degrees", 100 * found["within 30 degrees"], "%", 85),
+        Measurement("traits that show", float(len(visible)), "traits", note=f"of {len(effects)}; not: {', '.join(dull) or 'none'}"),
+        Measurement("median effect of a trait", float(torch.tensor(list(effects.values())).median()), "grey levels", VISIBLE_GREY_LEVELS),
+        Measurement("cosine of strangers, spread", cosine_spread(visible), "", 0.09, at_most=True),
+        Measurement("cosine against likeness of pictures", rank_correlation(200), "rank correlation"),
+    ]
+
+
+if __name__ == "__main__":
+    for measurement in measure():
+        print(f"{measurement.what}: {measurement.value:.4g} {measurement.unit} {measurement.note}")

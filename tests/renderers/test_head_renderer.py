@@ -1,0 +1,139 @@
+"""The head renderer as its callers see it: shapes, template, independence of views, attributes and traits."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.detector import detected
+from bench.head import HARMLESS, cosine_spread, people, portraits
+from samplers.attributes import Attribute
+from synth.renderer import TEMPLATE_PX, Views
+from synth.renderers.head import HeadRenderer
+from synth.renderers.head.catalogue import TRAITS
+from synth.renderers.head.traits import SHARED
+
+
+@pytest.fixture(scope="module")
+def renderer() -> HeadRenderer:
+    return HeadRenderer()
+
+
+def with_attribute(views: Views, name: str, value: float) -> Views:
+    changed = torch.full_like(views.attributes[name], value)
+    return replace(views, attributes={**views.attributes, name: changed})
+
+
+def test_pictures_are_rgb_bytes_and_differ(renderer: HeadRenderer) -> None:
+    pictures = renderer.render(portraits(people(3), {}))
+    assert pictures.dtype == torch.uint8
+    assert pictures.shape == (3, 112, 112, 3)
+    assert (pictures[0].float() - pictures[1].float()).abs().mean() > 5
+
+
+@pytest.mark.parametrize("size", [64, 256])
+def test_any_size(size: int) -> None:
+    renderer, views = HeadRenderer(size), portraits(people(1))
+    assert renderer.render(views).shape == (1, size, size, 3)
+    small = torch.tensor(TEMPLATE_PX) * (size / 112)
+    assert (renderer.landmarks(views)[0] - small).abs().max() < 4 * size / 112
+
+
+def test_landmarks_of_the_mean_face_lie_on_the_template(renderer: HeadRenderer) -> None:
+    mean = torch.full((1, HeadRenderer.dimension), 1e-9)
+    assert (renderer.landmarks(portraits(mean))[0] - torch.tensor(TEMPLATE_PX)).abs().max() < 3
+
+
+def test_landmarks_of_strangers_lie_near_the_template(renderer: HeadRenderer) -> None:
+    distance = (renderer.landmarks(portraits(people(100))) - torch.tensor(TEMPLATE_PX)).square().sum(-1).sqrt()
+    assert distance.mean() < 2.5
+    assert distance.max() < 8
+
+
+def test_a_picture_does_not_depend_on_its_neighbours(renderer: HeadRenderer) -> None:
+    views = portraits(people(5), {})
+    together = renderer.render(views)
+    assert torch.equal(together[3:4], renderer.render(views.select(slice(3, 4))))
+    assert torch.equal(together.flip(0), renderer.render(views.select(torch.arange(4, -1, -1))))
+
+
+def test_both_rasterisers_make_the_same_picture(renderer: HeadRenderer) -> None:
+    views = portraits(people(2), {})
+    assert torch.equal(renderer.render(views), HeadRenderer(kernel="torch").render(views))
+
+
+def ends(attribute: Attribute) -> tuple[float, float]:
+    """Two values far apart but usual."""
+    if attribute.choices:
+        return 0.0, float(len(attribute.choices) - 1)
+    low, high = attribute.law().support()
+    return (low, high) if low < high else (attribute.low, attribute.high)
+
+
+@pytest.mark.parametrize("name", list(HeadRenderer.attributes))
+def test_every_attribute_shows(renderer: HeadRenderer, name: str) -> None:
+    views = portraits(people(12, seed=3), {})
+    low, high = ends(HeadRenderer.attributes[name])
+    pictures = [renderer.render(with_attribute(views, name, value)).float() for value in (low, high)]
+    assert (pictures[0] - pictures[1]).abs().mean() > 0.02
+
+
+def test_an_attribute_of_one_picture_leaves_the_others_alone(renderer: HeadRenderer) -> None:
+    views = portraits(people(3), {})
+    before = renderer.render(views)
+    turned = views.attributes["yaw_deg"].clone()
+    turned[1] += 9
+    after = renderer.render(replace(views, attributes={**views.attributes, "yaw_deg": turned}))
+    assert torch.equal(before[0], after[0])
+    assert torch.equal(before[2], after[2])
+    assert not torch.equal(before[1], after[1])
+
+
+def test_fixed_traits_come_from_the_anchor(renderer: HeadRenderer) -> None:
+    anchors, strangers = people(2), people(2, seed=99)
+    # Shared axes also tilt free traits, and do so by the view's vector.
+    fixed = torch.tensor([trait.fixed and trait.name not in SHARED for trait in TRAITS])
+    views = portraits(anchors)
+    moved = torch.where(fixed, strangers, anchors)  # only what the anchor decides differs
+    assert torch.equal(renderer.render(views), renderer.render(replace(views, vector=moved)))
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_extreme_people_are_finite_and_covered(renderer: HeadRenderer, sign: float) -> None:
+    chance = torch.Generator().manual_seed(int(sign))
+    signs = torch.randint(0, 2, (6, HeadRenderer.dimension), generator=chance) * 2.0 - 1
+    vectors = sign * 3 * signs / HeadRenderer.dimension**0.5  # every trait at +-3
+    views = portraits(vectors, {})
+    assert bool(renderer.landmarks(views).isfinite().all())
+    normals = renderer.normals(views)
+    assert bool(normals.isfinite().all())
+    assert bool((normals[:, 56, 56].square().sum(-1) > 0.9).all())  # there is a face in the middle
+
+
+def test_normals_are_unit_and_face_the_camera(renderer: HeadRenderer) -> None:
+    normals = renderer.normals(portraits(people(2)))
+    length = normals.square().sum(-1).sqrt()
+    covered = length > 0
+    assert (length[covered] - 1).abs().max() < 1e-3
+    assert normals[:, 66:72, 54:58, 2].min() > 0.3  # about the nose
+
+
+def test_describe_has_a_row_per_person_without_a_renderer() -> None:
+    columns = HeadRenderer.describe(people(7))
+    assert {"sex_axis", "age_axis", "skin_tone"} <= set(columns)
+    assert all(len(column) == 7 for column in columns.values())
+    tones = columns["skin_tone"]
+    assert isinstance(tones, list)
+    assert isinstance(columns["age_axis"], Tensor)
+
+
+def test_traits_are_nearly_independent() -> None:
+    assert cosine_spread([trait.name for trait in TRAITS]) < 0.09
+
+
+def test_a_face_detector_finds_the_faces(renderer: HeadRenderer) -> None:
+    views = portraits(people(60, seed=11), HARMLESS)
+    sun = HeadRenderer.attributes["glasses"].choices.index("sun")
+    bare = views.select(views.attributes["glasses"] != sun)
+    assert detected(renderer.render(bare)).double().mean() >= 0.93  # 97 % over many: `python -m bench head`

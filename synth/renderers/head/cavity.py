@@ -47,6 +47,8 @@ def sky_seen(points: Array, normals: Array, faces: NDArray[np.int64]) -> Array:
         np.maximum.at(front, (row, column), depth)
         covered = front[row, column][: len(points)] - depth[: len(points)]
         weight = np.maximum(np.sum(normals * direction, 1), 0)
-        blocked = np.clip((covered - DEPTH_SLACK_CM) / DEPTH_SLACK_CM, 0, 1) * np.clip(1.5 - 0.5 * covered / REACH_CM, 0.35, 1)
+        blocked = np.clip((covered - DEPTH_SLACK_CM) / DEPTH_SLACK_CM, 0, 1) * np.clip(
+            1.5 - 0.5 * covered / REACH_CM, 0.35, 1
+        )
         seen, whole = seen + weight * (1 - blocked), whole + weight
     return seen / whole

@@ -150,7 +150,10 @@ class Face:
         fields = self._fields(mean, points, half)
         patch = np.unique(np.floor(points[:, 1] / PATCH_CM), return_inverse=True)[1]
         self._even, self._odd = (
-            [_Patch(np.stack(list(kind.values())), np.flatnonzero(patch == i), self.device) for i in range(patch.max() + 1)]
+            [
+                _Patch(np.stack(list(kind.values())), np.flatnonzero(patch == i), self.device)
+                for i in range(patch.max() + 1)
+            ]
             for kind in fields
         )
         self._names = [list(kind) for kind in fields]
@@ -168,11 +171,16 @@ class Face:
         right = np.array([position for position, _, _ in INNER_POINTS.values()])
         return right * (-1, 1, 1), right
 
-    def _fields(self, mean: Template, points: Array, half: NDArray[np.int64]) -> tuple[dict[str, Array], dict[str, Array]]:
+    def _fields(
+        self, mean: Template, points: Array, half: NDArray[np.int64]
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
         """Even and odd displacements of every coefficient at the points: {name: (M, 3)}."""
         on_skin = len(half)
         jaw = jaw_drop(points[:on_skin], mean.lip_side[half])
-        inner = [share * jaw_drop(points[on_skin + i :][:1], np.array([-1.0])) for i, (*_, share) in enumerate(INNER_POINTS.values())]
+        inner = [
+            share * jaw_drop(points[on_skin + i :][:1], np.array([-1.0]))
+            for i, (*_, share) in enumerate(INNER_POINTS.values())
+        ]
         lift = np.concatenate((lip_lift(points[:on_skin], mean.lip_side[half]), np.zeros((len(inner), 3))))
         even: dict[str, Array] = {"jaw": np.concatenate((jaw, *inner)), "lip_lift": lift}
         odd: dict[str, Array] = {}

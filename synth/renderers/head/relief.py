@@ -18,17 +18,17 @@ Array = NDArray[np.float64]
 
 #: name: centre x, y | radius x, y | degrees of turn (towards the middle below) | height, cm. Mirrored where x > 0.
 FORMS: Final = {
-    "orbit": (3.00, 0.60, 1.90, 1.10, 0.0, -0.50),
+    "orbit": (3.00, 0.60, 1.90, 1.10, 0.0, -0.45),
     "orbit, inner": (1.75, 0.70, 0.75, 0.85, 0.0, -0.36),
     "brow ridge": (3.00, 2.10, 2.00, 0.75, 0.0, 0.20),
     "temple": (6.60, 3.00, 1.30, 2.20, 0.0, -0.30),
-    "cheekbone": (5.10, -1.90, 1.50, 1.00, -20.0, 0.30),
+    "cheekbone": (5.10, -1.90, 1.50, 1.10, -20.0, 0.24),
     "cheekbone, front": (4.10, -2.20, 1.30, 0.90, -15.0, 0.18),
-    "cheek hollow": (5.30, -5.20, 1.10, 1.70, 15.0, -0.30),
-    "cheek": (3.30, -4.00, 1.30, 1.40, 0.0, 0.20),
+    "cheek hollow": (5.30, -5.20, 1.10, 1.70, 15.0, -0.10),
+    "cheek": (3.50, -4.20, 1.60, 1.60, 0.0, 0.26),
     "jaw corner": (5.20, -7.60, 1.00, 1.30, 0.0, 0.18),
     "nasolabial fold": (2.60, -5.50, 0.50, 1.40, -28.0, -0.12),
-    "beside the mouth": (3.40, -7.40, 0.90, 1.20, 0.0, -0.12),
+    "beside the mouth": (3.20, -7.60, 0.80, 1.10, 0.0, -0.06),
     "mentolabial fold": (0.00, -8.50, 1.60, 0.45, 0.0, -0.16),
     "chin": (0.00, -10.10, 1.30, 0.95, 0.0, 0.36),
     "chin, side": (1.30, -10.60, 0.80, 0.70, 0.0, 0.12),
@@ -95,12 +95,16 @@ def _ball(x: Array, y: Array, ball: tuple[float, ...]) -> Array:
     centre_x, centre_y, centre_z, radius_x, radius_y, radius_z = ball
     inside = 1 - ((np.abs(x) - centre_x) / radius_x) ** 2 - ((y - centre_y) / radius_y) ** 2
     root = BALL_RIM**0.5
-    return centre_z + radius_z * np.where(inside > BALL_RIM, np.sqrt(np.maximum(inside, BALL_RIM)), root + (inside - BALL_RIM) / (2 * root))
+    return centre_z + radius_z * np.where(
+        inside > BALL_RIM, np.sqrt(np.maximum(inside, BALL_RIM)), root + (inside - BALL_RIM) / (2 * root)
+    )
 
 
 def nose(x: Array, y: Array) -> Array:
     """Height of the nose, far below the face where there is none."""
-    ridge, roof, wall = np.moveaxis(natural_spline(-RIDGE[:, 0], RIDGE[:, 1:], -np.clip(y, -5.4, 2.8).ravel()), -1, 0).reshape(3, *y.shape)
+    ridge, roof, wall = np.moveaxis(
+        natural_spline(-RIDGE[:, 0], RIDGE[:, 1:], -np.clip(y, -5.4, 2.8).ravel()), -1, 0
+    ).reshape(3, *y.shape)
     beside = np.sqrt(x**2 + roof**2) - roof
     height = ridge - wall * beside - 3 * np.maximum(y - 2.8, 0) - 6 * np.maximum(-5.4 - y, 0)
     for ball in BALLS:
@@ -111,7 +115,9 @@ def nose(x: Array, y: Array) -> Array:
 def lip_line(x: Array) -> Array:
     """Height y at which the lips meet."""
     u = np.clip(np.abs(x) / anatomy.MOUTH_CORNER[0], 0, 1.4)
-    return anatomy.STOMION[1] - 0.04 * np.exp(-((u / 0.2) ** 2)) + 0.12 * u**2 - 0.05 * np.exp(-(((u - 0.55) / 0.25) ** 2))
+    return (
+        anatomy.STOMION[1] - 0.04 * np.exp(-((u / 0.2) ** 2)) + 0.12 * u**2 - 0.05 * np.exp(-(((u - 0.55) / 0.25) ** 2))
+    )
 
 
 def _lip_taper(x: Array) -> Array:
@@ -137,7 +143,9 @@ def lips(x: Array, y: Array) -> Array:
     share = np.abs(v) / np.where(upper, upper_lip_height(x), lower_lip_height(x))
     swell = np.where(upper, 0.35, 0.43) * np.sin(np.pi * np.clip(0.18 + 0.62 * share, 0, 1))
     beyond = np.where(upper, 0.24, 0.20) * np.exp(-np.maximum(share - 1, 0) / 0.6)
-    join = np.clip(1.6 - share, 0, 1) ** 2 / ((np.clip(1.6 - share, 0, 1)) ** 2 + np.clip(share - 0.55, 0, 1) ** 2 + 1e-9)
+    join = np.clip(1.6 - share, 0, 1) ** 2 / (
+        (np.clip(1.6 - share, 0, 1)) ** 2 + np.clip(share - 0.55, 0, 1) ** 2 + 1e-9
+    )
     return (swell * join + beyond * (1 - join)) * _lip_taper(x)
 
 
@@ -155,7 +163,9 @@ def eye_body(dx: Array, dy: Array, thickness: Array) -> Array:
     inwards, outwards, up, ahead = EYE_BODY
     inside = 1 - (dx / (np.where(dx > 0, outwards, inwards) + thickness)) ** 2 - (dy / (up + thickness)) ** 2
     depth = ahead + thickness
-    return anatomy.EYEBALL_CENTRE[2] + depth * np.where(inside > 0.04, np.sqrt(np.maximum(inside, 0.04)), 0.2 + 2.5 * (inside - 0.04))
+    return anatomy.EYEBALL_CENTRE[2] + depth * np.where(
+        inside > 0.04, np.sqrt(np.maximum(inside, 0.04)), 0.2 + 2.5 * (inside - 0.04)
+    )
 
 
 def lid_thickness(dx: Array) -> Array:

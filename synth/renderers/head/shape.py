@@ -155,7 +155,7 @@ CHEEKS: Final = (
     ),
     ShapeTrait(
         "cheek_hollow", "hollow under the cheekbones",
-        (Move((5.0, -4.2, 6.2), (1.2, 1.4, 3.2), shift=(-0.18, 0, -0.14)),), {"weight": -0.25},
+        (Move((5.0, -4.2, 6.2), (1.2, 1.4, 3.2), shift=(-0.15, 0, -0.11)),), {"weight": -0.25},
     ),
     ShapeTrait(
         "jowls", "fullness at the lower jaw",
@@ -323,20 +323,30 @@ EARS_AND_NECK: Final = (
 )  # fmt: skip
 
 ASYMMETRIES: Final = (
-    ShapeTrait("nose_aside", "tip of the nose to one side", (Move((0, -4, 11), (1.7, 2, 4), shift=(0.11, 0, 0), odd=True),)),
+    ShapeTrait(
+        "nose_aside", "tip of the nose to one side", (Move((0, -4, 11), (1.7, 2, 4), shift=(0.11, 0, 0), odd=True),)
+    ),
     ShapeTrait("nose_bend", "bent bridge", (Move((0, -1.9, 10.3), (1, 1.1, 3), shift=(0.10, 0, 0), odd=True),)),
-    ShapeTrait("mouth_aside", "mouth to one side", (Move((0, -6.9, 9.8), (3.2, 1.6, 4), shift=(0.13, 0, 0), odd=True),)),
+    ShapeTrait(
+        "mouth_aside", "mouth to one side", (Move((0, -6.9, 9.8), (3.2, 1.6, 4), shift=(0.13, 0, 0), odd=True),)
+    ),
     ShapeTrait("mouth_slant", "slanting mouth", (Move((0, -6.9, 9.8), (3.4, 1.5, 4), turn=0.035, odd=True),)),
     ShapeTrait("chin_aside", "chin to one side", (Move((0, -10.5, 9), (3.2, 2, 5), shift=(0.19, 0, 0), odd=True),)),
     ShapeTrait("eye_slant", "one eye higher", (Move((3.15, 0.1, 8), (2.2, 1.5, 4), shift=(0, 0.07, 0), odd=True),)),
     ShapeTrait(
-        "eye_difference", "one eye wider open", (Move((3.15, 0, 8), (2, 0.85, 4), stretch=(0, 0.075, 0), flat=2, odd=True),)
+        "eye_difference",
+        "one eye wider open",
+        (Move((3.15, 0, 8), (2, 0.85, 4), stretch=(0, 0.075, 0), flat=2, odd=True),),
     ),
     ShapeTrait("brow_slant", "one brow higher", (Move((2.9, 2, 9), (2.4, 0.8, 4), shift=(0, 0.12, 0), odd=True),)),
     ShapeTrait(
         "cheek_difference", "one cheek fuller", (Move((4.5, -5, 6.5), (2.2, 2.2, 4), shift=(0.17, 0, 0.12), odd=True),)
     ),
-    ShapeTrait("jaw_difference", "one side of the jaw wider", (Move((5, -8.5, 3), (2.5, 2.3, 4), shift=(0.20, 0, 0), odd=True),)),
+    ShapeTrait(
+        "jaw_difference",
+        "one side of the jaw wider",
+        (Move((5, -8.5, 3), (2.5, 2.3, 4), shift=(0.20, 0, 0), odd=True),),
+    ),
 )
 
 #: name, about, centre x, y, radius, height per standard deviation: soft tissue at places of its own

@@ -54,12 +54,16 @@ Mask = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Region:
-    """A mask whose weight is `mean + gain * trait`, in optical depth (melanin: share of the person's own)."""
+    """A mask whose weight is `mean + gain * trait`, in optical depth (melanin: share of the person's own).
+
+    Of the trait only what lies beyond `+-calm` counts, so that most people have few of the rarer regions.
+    """
 
     mask: Spot | Mask
     mean: float
     gain: float = 0.0
     trait: str = ""
+    calm: float = 0.0
 
 
 def _ears(canonical: Tensor) -> Tensor:
@@ -83,14 +87,18 @@ def _lower_face(canonical: Tensor) -> Tensor:
     return masks.smooth_step(-3.0, -6.5, canonical[:, 1]) * masks.front(canonical)
 
 
-def _ragged(spot: Spot, purpose: str) -> Mask:
-    """A spot with a ragged outline."""
+PATCH_MELANIN, PATCH_FROM = 0.20, 0.8  # strength of a patch per deviation, and the deviation from which it shows
+
+
+def _patch(trait: str, x: float, y: float, radius_x: float, radius_y: float) -> Region:
+    """A rare patch of pigment on one side of the face, with a ragged outline."""
+    spot = Spot(x, y, radius_x, radius_y, mirrored=False)
 
     def mask(canonical: Tensor) -> Tensor:
-        noisy = masks.spot_mask(canonical, spot) + 0.12 * masks.noise(canonical, 0.7, purpose)
-        return masks.smooth_step(0.25, 0.7, noisy)
+        ragged = masks.spot_mask(canonical, spot) + 0.12 * masks.noise(canonical, 0.7, trait)
+        return masks.smooth_step(0.1, 0.9, ragged)
 
-    return mask
+    return Region(mask, 0.0, PATCH_MELANIN, trait, PATCH_FROM)
 
 
 MELANIN: tuple[Region, ...] = (
@@ -101,16 +109,16 @@ MELANIN: tuple[Region, ...] = (
     Region(Spot(5.4, -3.6, 1.9, 3.0), 0.02, 0.085, "cheek_tone"),
     Region(_neck, 0.06, 0.10, "neck_tone"),
     Region(Spot(0.0, -1.5, 1.3, 2.6, mirrored=False), 0.0, 0.08, "nose_tone"),
-    Region(_ragged(Spot(-4.2, -2.6, 1.9, 1.2, mirrored=False), "patch cheek"), 0.0, 0.11, "patch_cheek"),
-    Region(_ragged(Spot(5.2, 2.6, 1.4, 2.0, mirrored=False), "patch temple"), 0.0, 0.12, "patch_temple"),
-    Region(_ragged(Spot(3.6, -8.2, 1.8, 1.5, mirrored=False), "patch jaw"), 0.0, 0.12, "patch_jaw"),
+    _patch("patch_cheek", -4.2, -2.6, 1.9, 1.2),
+    _patch("patch_temple", 5.2, 2.6, 1.4, 2.0),
+    _patch("patch_jaw", 3.6, -8.2, 1.8, 1.5),
     Region(Spot(4.7, -8.2, 1.9, 2.0), 0.0, 0.09, "jaw_tone"),
     Region(Spot(0.0, -9.9, 1.9, 1.2, mirrored=False), 0.0, 0.13, "chin_tone"),
     Region(Spot(5.9, 2.8, 1.6, 2.4), 0.0, 0.09, "temple_tone"),
     Region(_side, 0.0, 0.05, "side_tone"),
     Region(_lower_face, 0.02, 0.06, "lower_face_tone"),
-    Region(_ragged(Spot(1.9, 4.9, 1.7, 1.2, mirrored=False), "patch forehead"), 0.0, 0.14, "patch_forehead"),
-    Region(_ragged(Spot(4.3, -4.6, 1.5, 1.6, mirrored=False), "patch low cheek"), 0.0, 0.11, "patch_low_cheek"),
+    _patch("patch_forehead", 1.9, 4.9, 1.7, 1.2),
+    _patch("patch_low_cheek", 4.3, -4.6, 1.5, 1.6),
     Region(Spot(3.3, 0.95, 1.5, 0.55), 0.07),  # upper lids
 )
 BLOOD: tuple[Region, ...] = (
@@ -164,10 +172,12 @@ class _Layer:
         self.names = [region.trait or "skin_blood" for region in regions]
         self.mean = torch.tensor([region.mean for region in regions], device=canonical.device)
         self.gain = torch.tensor([region.gain for region in regions], device=canonical.device)
+        self.calm = torch.tensor([region.calm for region in regions], device=canonical.device)
 
     def spread(self, sitter: Sitter, *further: Tensor) -> Tensor:
         """The pigment on every vertex (B, N); `further` are the weights (B, any) of the further masks."""
-        weights = self.mean + self.gain * sitter.traits(self.names)
+        traits = sitter.traits(self.names)
+        weights = self.mean + self.gain * (traits - torch.minimum(torch.maximum(traits, -self.calm), self.calm))
         return exact_product(torch.cat((weights, *further), 1), self.table)
 
 

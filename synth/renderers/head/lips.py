@@ -30,6 +30,7 @@ LIP_BLOOD_ABSORPTION = (0.16, 0.78, 0.66)
 LIP_MELANIN_ABSORPTION = (0.78, 0.99, 1.10)
 STICK_LIGHTNESS = 0.40  # red channel of a lipstick of mean darkness
 LIP_SHARPNESS = 34.0
+LIP_FOLD_CM = (0.19, 1.6, 0.95)  # folds run up and down
 LINE_CM = 0.075  # half width of the shade between closed lips
 
 
@@ -56,7 +57,7 @@ class Lips:
         self.under = (1.0 - 0.20 * under)[None]
         roll = torch.exp(-((v - 1.08) / 0.12).square()) * (1.0 - masks.smooth_step(0.35, 0.8, u))
         self.border = ((1.0 - 0.66 * line) * (1.0 + 0.07 * roll))[None]  # dark between the lips, light above them
-        self.folds = 1.0 + 0.07 * masks.noise(there * torch.tensor([1.0, 0.12, 0.2]), 0.19, "lip folds")
+        self.folds = 1.0 + 0.07 * masks.noise(there, LIP_FOLD_CM, "lip folds")
 
     def paint(self, sitter: Sitter, canvas: Canvas) -> None:
         """Paint the red of the lips and its shine, then the shades between and under them."""

@@ -94,7 +94,10 @@ def within(canonical: Tensor, x: tuple[float, float], y: tuple[float, float], mi
 
 
 def noise(points: Tensor, spacing: float | tuple[float, float, float], purpose: str) -> Tensor:
-    """Smooth noise of about unit variance at points (N, 3), from a random lattice of the given spacing (cm): (N,)."""
+    """Smooth noise of about unit variance at points (N, 3), from a random lattice of the given spacing (cm): (N,).
+
+    It is worked out on the CPU, so that every device has the same skin.
+    """
     key, index = random.key_of(0, f"lattice/{purpose}"), torch.zeros(1, 3, dtype=torch.int64)
     table = random.normals(key, index, 1 << _TABLE_BITS)
     steps = torch.as_tensor(spacing, dtype=torch.float64)
@@ -110,7 +113,7 @@ def noise(points: Tensor, spacing: float | tuple[float, float, float], purpose: 
         share = share[:, 0] * share[:, 1] * share[:, 2]
         total = total + share * table[0, _lattice_hash(cell + offset)]
         square = square + share * share
-    return (total / square.sqrt()).float()
+    return (total / square.sqrt()).float().to(points.device)
 
 
 def _lattice_hash(cell: Tensor) -> Tensor:

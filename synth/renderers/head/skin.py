@@ -88,7 +88,7 @@ class Skin:
         self.beard_index = face.beard
         self.beard_area = BeardArea(canonical[self.beard_index])
         strands = masks.noise(canonical[self.beard_index], BEARD_STRAND_CM, "beard roots")
-        self.beard_grain = (0.80 + 0.20 * strands).clamp(0.3, 1.0)
+        self.beard_grain = (0.86 + 0.12 * strands).clamp(0.5, 1.0)
 
     def surface(self, subject: Subject, placed: PlacedFace) -> Surface:
         """The whole face, painted."""

@@ -43,9 +43,9 @@ FOLDS: tuple[Folds, ...] = (
         young=0.02,
         old=1.0,
         strokes=(
-            Stroke(((0.0, 3.75), (1.6, 3.85), (3.6, 3.75), (4.6, 3.3)), 0.13),
-            Stroke(((0.0, 4.5), (1.8, 4.7), (3.8, 4.55), (5.0, 4.0)), 0.13),
-            Stroke(((0.0, 5.3), (1.6, 5.55), (3.4, 5.45)), 0.12, 0.8),
+            Stroke(((0.0, 3.75), (1.6, 3.85), (3.6, 3.75), (4.6, 3.3)), 0.17),
+            Stroke(((0.0, 4.5), (1.8, 4.7), (3.8, 4.55), (5.0, 4.0)), 0.17),
+            Stroke(((0.0, 5.3), (1.6, 5.55), (3.4, 5.45)), 0.16, 0.8),
         ),
         moved_by="brow_raise",
         moved=0.8,
@@ -58,8 +58,8 @@ FOLDS: tuple[Folds, ...] = (
         young=0.03,
         old=0.8,
         strokes=(
-            Stroke(((-4.4, 3.3), (-2.9, 4.2), (-1.0, 4.1)), 0.12, 1.0, mirrored=False),
-            Stroke(((0.6, 5.0), (2.4, 4.9), (4.4, 4.2)), 0.12, 1.0, mirrored=False),
+            Stroke(((-4.4, 3.3), (-2.9, 4.2), (-1.0, 4.1)), 0.16, 1.0, mirrored=False),
+            Stroke(((0.6, 5.0), (2.4, 4.9), (4.4, 4.2)), 0.16, 1.0, mirrored=False),
         ),
     ),
     Folds(
@@ -181,7 +181,7 @@ class Wrinkles:
         there, depth = bent[self.index], depth[:, self.index]
         slopes = []
         for axis in range(2):
-            step = torch.zeros(3)
+            step = torch.zeros(3, device=canonical.device)
             step[axis] = STEP_CM
             slopes.append((self._depths(there + step) - self._depths(there - step)) / (2 * STEP_CM))
         self.basis = quantise_basis(torch.cat((depth, *slopes), 1).clamp(-15.0, 15.0))

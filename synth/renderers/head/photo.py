@@ -64,8 +64,8 @@ ATTRIBUTES: Final[dict[str, Attribute]] = {
 
 METER_CENTRE, METER_RADIUS = (0.5, 0.6), (0.3, 0.36)  # the ellipse that the camera meters, in shares of the picture
 METER_LEVEL: Final = 0.2  # light from a face of middling skin in middling light
-METER_POWER: Final = 0.5  # 1 would bring every face to the same grey
-METER_GAIN: Final = 1.4
+METER_POWER: Final = 0.33  # 1 would bring every face to the same grey
+METER_GAIN: Final = 1.55
 FILM: Final = (2.3, 0.08, 2.35, 0.62, 0.17)  # x (a x + b) / (x (c x + d) + e)
 METER_STEPS: Final = 1 << 16
 COARSE_VARIANCE: Final = 1 / 12 + 1 / 6  # of a box and of linear interpolation, each one coarse pixel wide

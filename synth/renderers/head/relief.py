@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 #: name: centre x, y | radius x, y | degrees of turn (towards the middle below) | height, cm. Mirrored where x > 0.
 FORMS: Final = {
-    "orbit": (3.00, 0.60, 1.90, 1.10, 0.0, -0.45),
+    "orbit": (3.10, 0.60, 1.80, 1.10, 0.0, -0.52),
     "orbit, inner": (1.75, 0.70, 0.75, 0.85, 0.0, -0.36),
     "brow ridge": (3.00, 2.10, 2.00, 0.75, 0.0, 0.20),
     "temple": (6.60, 3.00, 1.30, 2.20, 0.0, -0.30),
@@ -45,7 +45,7 @@ RIDGE: Final = np.array(
     [
         (2.80, 8.55, 0.80, 1.0),
         (1.60, 9.00, 0.70, 1.2),
-        (0.60, 9.18, 0.58, 1.4),
+        (0.60, 9.12, 0.58, 1.4),
         (-0.80, 9.92, 0.45, 1.7),
         (-2.40, 10.80, 0.42, 1.9),
         (-3.60, 11.48, 0.50, 2.0),
@@ -56,7 +56,7 @@ RIDGE: Final = np.array(
     ]
 )
 #: centre x, y, z | radii x, y, z of the balls that make the tip and the wings
-BALLS: Final = ((0.00, -3.95, 10.60, 0.94, 0.92, 1.06), (1.02, -4.38, 9.35, 0.76, 0.80, 1.00))
+BALLS: Final = ((0.00, -3.95, 10.52, 0.94, 0.92, 1.06), (1.02, -4.38, 9.35, 0.76, 0.80, 1.00))
 BALL_RIM: Final = 0.15  # nearer to its rim a ball goes on as a cone: walls stay open to the lattice
 NOSTRIL: Final = (0.66, -4.78, 0.30, 0.26, -25.0, -0.85)  # like FORMS
 
@@ -66,6 +66,7 @@ NOSE_BLEND: Final = 0.5
 #: half axes of the body over which the lids are draped (towards the nose, outwards, up, ahead): wider than the eyeball, so
 #: that it carries the corners too
 EYE_BODY: Final = (1.85, 1.57, 1.30, anatomy.EYEBALL_RADIUS)
+BODY_RIM: Final = 0.04  # as `BALL_RIM`
 
 
 def bump(x: Array, y: Array, form: tuple[float, ...]) -> Array:
@@ -162,10 +163,9 @@ def eye_body(dx: Array, dy: Array, thickness: Array) -> Array:
     """Height z of the body under the lids, swollen by `thickness`; far below outside of it."""
     inwards, outwards, up, ahead = EYE_BODY
     inside = 1 - (dx / (np.where(dx > 0, outwards, inwards) + thickness)) ** 2 - (dy / (up + thickness)) ** 2
-    depth = ahead + thickness
-    return anatomy.EYEBALL_CENTRE[2] + depth * np.where(
-        inside > 0.04, np.sqrt(np.maximum(inside, 0.04)), 0.2 + 2.5 * (inside - 0.04)
-    )
+    cone = BODY_RIM**0.5 + (inside - BODY_RIM) / (2 * BODY_RIM**0.5)
+    height = np.where(inside > BODY_RIM, np.sqrt(np.maximum(inside, BODY_RIM)), cone)
+    return anatomy.EYEBALL_CENTRE[2] + (ahead + thickness) * height
 
 
 def lid_thickness(dx: Array) -> Array:

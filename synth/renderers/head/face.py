@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synth.renderers.head import anatomy, expression
+from synth.renderers.head import anatomy, expression, relief
 from synth.renderers.head.bend import Bend, Fields, left_half
 from synth.renderers.head.cavity import sky_seen
 from synth.renderers.head.expression import ATTRIBUTES
@@ -62,6 +62,7 @@ INNER_POINTS: Final = {
     "upper_teeth": ((0.0, -7.1, 9.2), (0.0, -6.4, 9.5), 0.0),
     "lower_teeth": ((0.0, -7.1, 9.0), (0.0, -9.0, 9.2), 1.0),
 }
+NOSTRIL_DARKNESS: Final = 0.9  # share of the sky that a nostril hides
 LANDMARKS: Final = ("pupil_left", "pupil_right", "nose_tip", "mouth_left", "mouth_right")
 
 
@@ -80,11 +81,13 @@ class PlacedFace:
 class Face:
     """The mesh of the head and how it bends. All tensors are constant after construction.
 
-    `canonical` (N, 3) is the mean face: paint and masks are functions of it. `faces` (F, 3), `follow` (N,) as in `Surface`.
-    `eye_u` is -1 at the inner and +1 at the outer corner of the eye; `eye_v` is 0 on the lower and 1 on the upper lid
-    margin, centimetres beyond them outside; `aperture` is 1 where the eyeball shows. `lip_u` is 1 at the mouth's corner;
+    `canonical` (N, 3) is the mean face: paint and masks are functions of it. `faces` (F, 3) and `follow` (N,) are as in
+    `Surface`. `eye_u` is -1 at the inner and +1 at the outer corner of the eye; `eye_v` is 0 on the lower and 1 on the
+    upper lid margin, centimetres beyond them outside; `aperture` is 1 where the eyeball shows. `lip_u` is 1 at the
+    mouth's corner;
     `lip_v` is 0 where the lips meet, +-1 on the border of the upper and lower red; `lip_side` tells the two copies of
-    the lip line apart. All of these are 99 (`FAR`) far away. `scalp`, `beard`, `ears` are index tensors.
+    the lip line apart. All of these are 99 (`FAR`) far away. `nostril` is 1 in the
+    openings of the nose. `scalp`, `beard`, `ears` are index tensors.
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
@@ -104,7 +107,9 @@ class Face:
         self._eyelids = Eyelids(mean, device)
         self._skin_points = _nearest(mean)
         normals = self._normals(self.canonical.T[None])[0].T.double().cpu().numpy()
-        self.occlusion = real(sky_seen(mean.points, normals, mean.faces))
+        nostril = relief.nostril(mean.points)
+        self.nostril = real(nostril)
+        self.occlusion = real(sky_seen(mean.points, normals, mean.faces) * (1 - NOSTRIL_DARKNESS * nostril))
 
     def place(self, subject: Subject) -> PlacedFace:
         """Place the faces of B pictures."""

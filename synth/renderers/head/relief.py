@@ -58,27 +58,40 @@ RIDGE: Final = np.array(
 #: centre x, y, z | radii x, y, z of the balls that make the tip and the wings
 BALLS: Final = ((0.00, -3.95, 10.52, 0.94, 0.92, 1.06), (1.02, -4.38, 9.35, 0.76, 0.80, 1.00))
 BALL_RIM: Final = 0.15  # nearer to its rim a ball goes on as a cone: walls stay open to the lattice
-NOSTRIL: Final = (0.66, -4.78, 0.30, 0.26, -25.0, -0.85)  # like FORMS
+NOSTRIL: Final = (0.60, -4.66, 0.30, 0.20, -25.0, -0.50)  # the hollow, like FORMS
+NOSTRIL_OPENING: Final = (0.64, -4.70, 0.34, 0.17, -18.0)  # the dark opening, like FORMS without height
 
 LID_THICKNESS: Final = 0.13
 LID_BLEND: Final = 0.55  # cm over which lids and nose round into the skin beside them
 NOSE_BLEND: Final = 0.5
-#: half axes of the body over which the lids are draped (towards the nose, outwards, up, ahead): wider than the eyeball, so
-#: that it carries the corners too
+#: half axes of the body over which the lids are draped (towards the nose, outwards, up, ahead): wider than the
+#: eyeball, so that it carries the corners too
 EYE_BODY: Final = (1.85, 1.57, 1.30, anatomy.EYEBALL_RADIUS)
 BODY_RIM: Final = 0.04  # as `BALL_RIM`
 
 
+def _within(x: Array, y: Array, form: tuple[float, ...]) -> tuple[Array, Array]:
+    """Coordinates along and across a form (centre x, y | radius x, y | turn | ...), 1 at its radius."""
+    centre_x, centre_y, radius_x, radius_y, turn = form[:5]
+    cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    dx, dy = x - centre_x, y - centre_y
+    return (cos * dx - sin * dy) / radius_x, (sin * dx + cos * dy) / radius_y
+
+
 def bump(x: Array, y: Array, form: tuple[float, ...]) -> Array:
     """A Gaussian bump and its mirror image: form as in `FORMS`."""
-    centre_x, centre_y, radius_x, radius_y, turn, height = form
-    cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
     total = np.zeros_like(x)
-    for side in (1.0, -1.0) if centre_x > 0 else (1.0,):
-        dx, dy = side * x - centre_x, y - centre_y
-        along, across = (cos * dx - sin * dy) / radius_x, (sin * dx + cos * dy) / radius_y
-        total += height * np.exp(-(along**2) - across**2)
+    for side in (1.0, -1.0) if form[0] > 0 else (1.0,):
+        along, across = _within(side * x, y, form)
+        total += form[5] * np.exp(-(along**2) - across**2)
     return total
+
+
+def nostril(points: Array) -> Array:
+    """How far points (..., 3) lie in the opening of a nostril: 1 inside, 0 outside."""
+    x, y, z = np.moveaxis(points, -1, 0)
+    along, across = _within(np.abs(x), y, NOSTRIL_OPENING)
+    return np.where(z > 8, np.clip(1.5 - 0.9 * (along**2 + across**2), 0, 1), 0)
 
 
 def smooth_max(a: Array, b: Array, radius: float) -> Array:
@@ -186,7 +199,7 @@ def forms(points: Array, outwards: Array) -> Array:
 
 
 def face_relief(points: Array, aperture: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Heights z of the mean face over the bare head's points (..., 3), and how far each vertex lies on an eyeball's body.
+    """Heights z of the mean face over the bare head's points (..., 3), and how far each lies on an eyeball's body.
 
     Inside the apertures the height is the eyeball's.
     """

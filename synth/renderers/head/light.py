@@ -37,7 +37,7 @@ ATTRIBUTES: Final[dict[str, Attribute]] = {
     ),
     "light_warmth_k": Attribute(
         "Colour temperature of the lamp, as far as the camera's white balance has left it.",
-        5500.0, "K", 2000, 12000, distribution=Normal(mean=5400, std=900, low=3000, high=8500),
+        5500.0, "K", 2000, 12000, distribution=Normal(mean=5500, std=700, low=3300, high=8000),
     ),
     "ambient_share": Attribute(
         "Share of the light that comes from the room rather than from the lamp.",
@@ -45,7 +45,7 @@ ATTRIBUTES: Final[dict[str, Attribute]] = {
     ),
     "ambient_warmth_k": Attribute(
         "Colour temperature of the room's light.",
-        6000.0, "K", 2000, 12000, distribution=Normal(mean=6000, std=900, low=3500, high=9500),
+        6000.0, "K", 2000, 12000, distribution=Normal(mean=5900, std=700, low=3800, high=9000),
     ),
     "rim_light": Attribute(
         "Strength of a second lamp behind the head, which draws a bright edge.",

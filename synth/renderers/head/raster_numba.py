@@ -69,6 +69,7 @@ def _visible(x: Ints, y: Ints, depth: Ints, hidden: Flags, faces: Longs, closed:
                 bx, by, bz, cx, cy, cz = cx, cy, cz, bx, by, bz
                 area = -area
             share = 1.0 / np.float64(area)
+            best = (min(az, bz, cz) << TRIANGLE_BITS) | face  # no sample of this triangle can have a smaller key
             # Steps of the three edge functions from one pixel to the next along x and y.
             across_a, down_a = (by - cy) << PIXEL_BITS, (cx - bx) << PIXEL_BITS
             across_b, down_b = (cy - ay) << PIXEL_BITS, (ax - cx) << PIXEL_BITS
@@ -95,10 +96,11 @@ def _visible(x: Ints, y: Ints, depth: Ints, hidden: Flags, faces: Longs, closed:
                     for column in range(left, right + 1):
                         if wa >= least_a and wb >= least_b and wc >= least_c:
                             entered = True
-                            nearest = np.int64(np.float64(wa * az + wb * bz + wc * cz) * share + 0.5)
-                            packed = (nearest << TRIANGLE_BITS) | face
-                            if packed < key[row, column, sample]:
-                                key[row, column, sample] = packed
+                            if best < key[row, column, sample]:
+                                nearest = np.int64(np.float64(wa * az + wb * bz + wc * cz) * share + 0.5)
+                                packed = (nearest << TRIANGLE_BITS) | face
+                                if packed < key[row, column, sample]:
+                                    key[row, column, sample] = packed
                         elif entered:
                             break
                         wa += across_a

@@ -175,7 +175,7 @@ def test_the_mouth_shows_only_between_open_lips(face: Face) -> None:
     anchor = torch.zeros(2, HeadRenderer.dimension)
     shut, ajar = subject_of(anchor), subject_of(anchor, mouth_open=0.8)
     assert mouth.surfaces(shut, face.place(shut)) == []
-    (inside,) = mouth.surfaces(ajar, face.place(ajar))
+    throat, inside = mouth.surfaces(ajar, face.place(ajar))
     assert inside.present is not None
     assert bool(inside.present.all())
     assert bool(inside.albedo.isfinite().all())

@@ -1,13 +1,13 @@
-"""The mouth behind the lips: upper and lower teeth with their gums, the tongue, and the dark behind them.
+"""The mouth behind the lips: upper and lower teeth with their gums, the tongue, and the throat behind them.
 
-Everything is one small mesh that hangs on two points of the face: the middle of the upper incisors' edge, fixed to the
-skull, and that of the lower ones, which drops with the jaw. Pictures with closed lips do not draw it. This module does
-not know how lips move; it looks how far apart they are.
+Teeth and tongue are one small mesh that hangs on two points of the face: the middle of the upper incisors' edge, fixed
+to the skull, and that of the lower ones, which drops with the jaw. Pictures with closed lips do not draw it. This
+module does not know how lips move; it looks how far apart they are.
 
 Shapes: B pictures, n vertices of the mouth.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -18,37 +18,27 @@ from synth.renderers.head.canvas import constant, mix
 from synth.renderers.head.masks import smooth_step
 from synth.renderers.head.mesh import Surface, grid_faces, unit
 from synth.renderers.head.sitter import sit
+from synth.renderers.head.throat import Slit, Throat
 from synth.renderers.head.traits import Subject
 
 #: Widths of the teeth from the midline outwards, cm along the arch; the lower front teeth are narrower.
 UPPER_WIDTHS = (0.84, 0.66, 0.76, 0.70, 0.68, 0.95)
 LOWER_WIDTHS = (0.54, 0.58, 0.68, 0.70, 0.70, 1.05)
-UPPER_CROWN_CM, LOWER_CROWN_CM = 0.98, 0.80
-UPPER_GUM_CM, LOWER_GUM_CM = 0.5, 0.15
+UPPER_CROWN_CM, LOWER_CROWN_CM = 0.98, 0.62
+UPPER_GUM_CM, LOWER_GUM_CM = 0.5, 0.04
 ARCH_HALF_WIDTH_CM = 2.15
+LOWER_BEHIND_CM = 0.15  # lower teeth bite behind the upper ones
 ARCH_DEPTH = 0.30  # cm backwards per square cm sideways
 ARCH_COLUMNS, ARCH_ROWS = 49, 9
 TONGUE_COLUMNS, TONGUE_ROWS = 13, 9
-THROAT_COLUMNS, THROAT_ROWS = 13, 7
-THROAT_BACK_CM, THROAT_SIDE_CM = 2.7, 3.4  # how far behind the teeth its middle and its sides lie
-THROAT_HALF_WIDTH_CM, THROAT_BEYOND_CM = 3.1, 0.7  # it reaches this far above the upper and below the lower teeth
 
-ENAMEL = (0.60, 0.555, 0.46)
+ENAMEL = (0.52, 0.48, 0.40)
 YELLOWING = (0.035, 0.06, 0.13)  # what teeth lose per channel and degree of yellowing
-GUM = (0.40, 0.155, 0.14)
-TONGUE = (0.42, 0.165, 0.145)
-THROAT = (0.035, 0.012, 0.010)
+GUM = (0.34, 0.12, 0.11)
+TONGUE = (0.46, 0.17, 0.15)
+WET_SHARPNESS = 60.0
 OPEN_CM = 0.03  # lips closer than this are shut
 LIT_FROM_CM = 1.3  # opening at which the mouth is as light inside as it gets
-
-
-class Slit(Protocol):
-    """What the mouth needs of the face mesh."""
-
-    canonical: Tensor
-    lip_u: Tensor
-    lip_v: Tensor
-    lip_side: Tensor
 
 
 class Hung(Protocol):
@@ -103,7 +93,7 @@ def _arch(widths: tuple[float, ...], crown: float, gum_height: float, lower: boo
     colour = mix(enamel, torch.tensor(GUM), gum[:, None])
     light = torch.exp(-(x / 1.9).square()) * (1.0 - 0.35 * (y / (crown + gum_height)))
     if lower:
-        y, light = -y, light * 0.80
+        y, z, light = -y, z - LOWER_BEHIND_CM, light * 0.80
         normals = normals * torch.tensor([1.0, -1.0, 1.0])
     faces = grid_faces(ARCH_ROWS, ARCH_COLUMNS)
     jaw = torch.full_like(x, float(lower))
@@ -117,27 +107,14 @@ def _tongue() -> Layer:
     rise = (1.0 - s * s).clamp(min=0.0)
     x = s * (1.35 + 0.5 * t)
     groove = 0.12 * torch.exp(-(s / 0.12).square()) * t
-    y = -0.85 + 0.85 * rise.sqrt() * (0.25 + 0.75 * (1.0 - (1.0 - t).square())) - groove
-    z = -0.55 - 2.4 * t
+    y = -0.62 + 0.85 * rise.sqrt() * (0.25 + 0.75 * (1.0 - (1.0 - t).square())) - groove + 0.6 * t
+    z = -0.55 - 3.0 * t
     normals = unit(torch.stack((0.7 * s, 0.75 * torch.ones_like(s), 0.7 - 0.3 * t), -1))
-    light = 0.8 * torch.exp(-0.9 * t) * (0.65 + 0.35 * rise)
+    light = 0.85 * torch.exp(-0.8 * t) * (0.65 + 0.35 * rise)
     colour = torch.tensor(TONGUE).expand(len(t), 3)
     faces = grid_faces(TONGUE_ROWS, TONGUE_COLUMNS)
     none, all_ = torch.zeros_like(t), torch.ones_like(t)
     return Layer(torch.stack((x, y, z), -1), normals, faces, colour, none, light, 0.6, all_)
-
-
-def _throat() -> Layer:
-    """A dark sheet behind everything; its upper half hangs on the skull, its lower half on the jaw."""
-    across, up = torch.linspace(-1.0, 1.0, THROAT_COLUMNS), torch.linspace(1.0, -1.0, THROAT_ROWS)
-    v, s = (grid.flatten() for grid in torch.meshgrid(up, across, indexing="ij"))
-    x, y = s * THROAT_HALF_WIDTH_CM, v * THROAT_BEYOND_CM
-    z = -THROAT_BACK_CM + (THROAT_BACK_CM - THROAT_SIDE_CM) * s * s
-    normals = torch.tensor([0.0, 0.0, 1.0]).expand(len(s), 3)
-    colour = torch.tensor(THROAT).expand(len(s), 3)
-    faces = grid_faces(THROAT_ROWS, THROAT_COLUMNS)
-    light = torch.full_like(s, 0.5)
-    return Layer(torch.stack((x, y, z), -1), normals, faces, colour, torch.zeros_like(s), light, 0.0, 0.5 - 0.5 * v)
 
 
 class Mouth:
@@ -145,11 +122,10 @@ class Mouth:
 
     def __init__(self, face: Slit) -> None:
         device = face.canonical.device
-        line = (face.lip_v == 0) & (face.lip_u < 0.8)
-        self.lips = [(line & (face.lip_side * side > 0)).nonzero()[:, 0] for side in (1.0, -1.0)]
+        self.throat = Throat(face)
         upper = _arch(UPPER_WIDTHS, UPPER_CROWN_CM, UPPER_GUM_CM, lower=False)
         lower = _arch(LOWER_WIDTHS, LOWER_CROWN_CM, LOWER_GUM_CM, lower=True)
-        layers = (_throat(), _tongue(), upper, lower)
+        layers = (_tongue(), upper, lower)
         counts = [len(layer.offsets) for layer in layers]
         starts = [sum(counts[:i]) for i in range(len(counts))]
         self.faces = torch.cat([layer.faces + start for layer, start in zip(layers, starts, strict=True)]).to(device)
@@ -162,8 +138,8 @@ class Mouth:
         self.jaw = torch.cat([layer.jaw for layer in layers])[:, None].to(device)
 
     def surfaces(self, subject: Subject, placed: Hung) -> list[Surface]:
-        """One surface, present where the lips are apart."""
-        upper, lower = (placed.positions.index_select(1, index)[..., 1] for index in self.lips)
+        """Throat, teeth and tongue, present where the lips are apart."""
+        upper, lower = (placed.positions.index_select(1, i)[..., 1] for i in (self.throat.upper, self.throat.lower))
         gap = (upper - lower).amax(1)
         if not bool((gap > OPEN_CM).any()):
             return []
@@ -171,20 +147,22 @@ class Mouth:
         width = placed.points["mouth_right"][:, 0] - placed.points["mouth_left"][:, 0]
         narrow = (width / (2.0 * anatomy.MOUTH_CORNER[0])).clamp(0.75, 1.0)  # small mouths have narrow jaws around them
         positions = anchor + self.offsets * torch.stack((narrow, torch.ones_like(narrow), narrow), -1)[:, None]
-        light = self.light * (0.30 + 0.70 * (gap * (1 / LIT_FROM_CM)).clamp(0.0, 1.0))[:, None]
-        everywhere = torch.ones_like(light)
+        entering = (0.30 + 0.70 * (gap * (1 / LIT_FROM_CM)).clamp(0.0, 1.0))[:, None]
+        light = self.light * entering
+        present = gap > OPEN_CM
         return [
+            replace(self.throat.surface(placed.positions, entering), present=present),
             Surface(
                 faces=self.faces,
                 positions=positions,
                 normals=self.normals.expand_as(positions),
-                albedo=self._albedo(subject) * light[..., None],
+                albedo=self._albedo(subject) * (0.45 + 0.55 * light)[..., None],
                 gloss=self.gloss * light,
-                sharpness=60.0 * everywhere,
+                sharpness=torch.full_like(light, WET_SHARPNESS),
                 occlusion=light,
                 softness=0.6,
-                present=gap > OPEN_CM,
-            )
+                present=present,
+            ),
         ]
 
     def _albedo(self, subject: Subject) -> Tensor:

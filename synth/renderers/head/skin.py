@@ -110,6 +110,7 @@ class Skin:
             occlusion=canvas.occlusion,
             softness=SKIN_SOFTNESS,
             follow=self.face.follow,
+            closed=True,
         )
 
     def _bare(self, sitter: Sitter, placed: PlacedFace) -> Canvas:

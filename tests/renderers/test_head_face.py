@@ -1,4 +1,4 @@
-"""The head's mesh: symmetric, sound at the extremes of its traits, and moved by expressions where they should move it."""
+"""The head's mesh: symmetric, sound at the extremes of its traits, and moved by expressions where it should be."""
 
 import pytest
 import torch

@@ -1,7 +1,7 @@
 """Bending the mean head: every linear move (traits, expression, age) of every vertex, by exact matrix products.
 
 The head is symmetric, so displacements are kept for the half at x <= 0 only: even ones that the other half mirrors and
-odd ones (asymmetries) that it copies. Neighbouring points share a patch, whose small basis holds only those coefficients
+odd ones (asymmetries) that it copies. Neighbouring points share a patch, whose small basis holds only the coefficients
 that move any of them. This module does not know what a coefficient looks like.
 
 Shapes: B pictures, N vertices, P pairs of further points that move along, M points of the half, K coefficients.
@@ -46,7 +46,7 @@ class _Patch:
 
 
 def _displaced(patches: Sequence[_Patch], coefficients: Tensor) -> Tensor:
-    """Displacements (B, 3, M) of all points, patch by patch, for coefficients (B, K); exact as `exact.exact_product`."""
+    """Displacements (B, 3, M), patch by patch, for coefficients (B, K); exact as `exact.exact_product`."""
     whole = quantise_coefficients(coefficients)
     pieces = [(whole[:, patch.active] @ patch.basis).reshape(len(whole), 3, -1) for patch in patches]
     return (torch.cat(pieces, 2) * PRODUCT_STEP).float()
@@ -56,7 +56,7 @@ class Bend:
     """The linear moves of a head with N vertices and P pairs of further points."""
 
     def __init__(self, mean: Template, pairs: Array, even: Fields, odd: Fields, device: torch.device | str) -> None:
-        """`pairs` (P, 3) are the places of the further points at x > 0, the fields cover the left half and then them."""
+        """`pairs` (P, 3) are the further points at x > 0; fields cover the left half, then the pairs' mirror images."""
         half = left_half(mean)
         height = np.concatenate((mean.points[half, 1], pairs[:, 1]))
         patch = np.unique(np.floor(height / PATCH_CM), return_inverse=True)[1]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 DIRECTIONS: Final = 96
+PICTURE: Final = 800  # cells across a depth picture
 CELL_CM: Final = 0.22
 DEPTH_SLACK_CM: Final = 0.25  # a vertex this little behind the front of its cell still counts as seen
 REACH_CM: Final = 3.0  # blockers farther away than this count for less
@@ -37,18 +38,18 @@ def _frame(direction: Array) -> tuple[Array, Array]:
 
 def sky_seen(points: Array, normals: Array, faces: NDArray[np.int64]) -> Array:
     """Share (N,) of the cosine-weighted sky that each vertex sees, 1 in the open."""
-    dots = np.concatenate((points, points[faces].mean(1)))  # vertices and triangle middles
-    seen, whole = np.zeros(len(points)), np.full(len(points), 1e-9)
+    dots: Array = np.concatenate((points, points[faces].mean(1)))  # vertices and triangle middles
+    seen: Array = np.zeros(len(points))
+    whole: Array = np.full(len(points), 1e-9)
     for direction in _directions(DIRECTIONS):
         right, up = _frame(direction)
-        column, row = (np.floor(np.sum(dots * axis, 1) / CELL_CM).astype(int) + 400 for axis in (right, up))
+        column, row = (np.floor(np.sum(dots * axis, 1) / CELL_CM).astype(int) + PICTURE // 2 for axis in (right, up))
         depth = np.sum(dots * direction, 1)
-        front = np.full((800, 800), -np.inf)
+        front = np.full((PICTURE, PICTURE), -np.inf)
         np.maximum.at(front, (row, column), depth)
         covered = front[row, column][: len(points)] - depth[: len(points)]
         weight = np.maximum(np.sum(normals * direction, 1), 0)
-        blocked = np.clip((covered - DEPTH_SLACK_CM) / DEPTH_SLACK_CM, 0, 1) * np.clip(
-            1.5 - 0.5 * covered / REACH_CM, 0.35, 1
-        )
+        nearness = np.clip(1.5 - 0.5 * covered / REACH_CM, 0.35, 1)
+        blocked = nearness * np.clip((covered - DEPTH_SLACK_CM) / DEPTH_SLACK_CM, 0, 1)
         seen, whole = seen + weight * (1 - blocked), whole + weight
     return seen / whole

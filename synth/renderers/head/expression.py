@@ -111,7 +111,7 @@ AGE_UNIT_YEARS: Final = 18.0  # one coefficient of ageing
 
 
 def coefficients(subject: Subject) -> dict[str, Tensor]:
-    """The coefficient (B,) of every entry of `CHANGES`, and of "jaw" and "lip_lift" (`jaw`): a broad smile parts the lips."""
+    """The coefficient (B,) of every entry of `CHANGES` and of the fields of `jaw`: a broad smile parts the lips."""
     parted = ((subject.attributes["smile"] - PARTING_SMILE) / (1 - PARTING_SMILE)).clamp(0.0, 1.0)
     opened = subject.attributes["mouth_open"]
     derived = {

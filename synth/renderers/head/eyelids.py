@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synth.renderers.head import anatomy, relief
-from synth.renderers.head.template import Template, smooth_step
+from synth.renderers.head.relief import smooth_step
+from synth.renderers.head.template import Template
 
 Array = NDArray[np.float64]
 
@@ -61,9 +62,10 @@ class Eyelids:
         return torch.where(inside > rim, inside.clamp(min=rim).sqrt(), cone) * self._ahead
 
     def lay(self, planar: Tensor, eyes: Tensor, upper: Tensor, lower: Tensor) -> Tensor:
-        """Vertices (B, 3, N) with the lids closed by `upper` and `lower` (B,), shares of the opening, laid on the eyeballs.
+        """Vertices (B, 3, N) with lids closed and laid on the eyeballs.
 
-        `eyes` (B, 3, 2) are the eyeballs' centres, first the one at x < 0.
+        `eyes` (B, 3, 2) are the eyeballs' centres, first the one at x < 0; `upper` and `lower` (B,) are how far the
+        lids come down and up, as shares of the opening.
         """
         x, y, z = planar[:, :, self._near].unbind(1)
         floor, ceiling = planar[:, 1, self._margins[0]], planar[:, 1, self._margins[1]]

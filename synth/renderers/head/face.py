@@ -25,7 +25,7 @@ from synth.renderers.head.eyelids import Eyelids
 from synth.renderers.head.jaw import jaw_drop, lip_lift
 from synth.renderers.head.moves import displacement
 from synth.renderers.head.shape import SHAPE_TRAITS, TRAITS
-from synth.renderers.head.template import FAR, Template, smooth_step, template
+from synth.renderers.head.template import FAR, Template, template
 from synth.renderers.head.traits import Subject
 
 __all__ = ["ATTRIBUTES", "TRAITS", "Face", "PlacedFace"]
@@ -97,7 +97,7 @@ class Face:
             return torch.tensor(values, dtype=torch.float32, device=device)
 
         self.canonical, self.faces = real(mean.points), torch.tensor(mean.faces, device=device)
-        self.follow = real(smooth_step((mean.points[:, 1] + 18.5) / 6.0))
+        self.follow = real(relief.smooth_step((mean.points[:, 1] + 18.5) / 6.0))
         self.eye_u, self.eye_v, self.aperture = real(mean.eye_u), real(mean.eye_v), real(mean.aperture)
         self.lip_u, self.lip_v, self.lip_side = real(mean.lip_u), real(mean.lip_v), real(mean.lip_side)
         self.scalp, self.beard, self.ears = (torch.tensor(part, device=device) for part in _regions(mean))

@@ -38,7 +38,7 @@ class Move:
         if self.open:
             sign = 1.0 if self.open == "u" else -1.0
             away[:, 1] = sign * np.minimum(sign * away[:, 1], 0)
-        square = np.sum((away / self.radius) ** 2, 1)
+        square: Array = np.sum((away / self.radius) ** 2, 1)
         return np.exp(-(square**self.flat))
 
     def field(self, points: Array) -> Array:

@@ -57,6 +57,7 @@ RIDGE: Final = np.array(
 )
 #: centre x, y, z | radii x, y, z of the balls that make the tip and the wings
 BALLS: Final = ((0.00, -3.95, 10.52, 0.94, 0.92, 1.06), (1.02, -4.38, 9.35, 0.76, 0.80, 1.00))
+BALL_BLEND: Final = 0.7  # cm over which tip and wings round into the walls
 BALL_RIM: Final = 0.15  # nearer to its rim a ball goes on as a cone: walls stay open to the lattice
 NOSTRIL: Final = (0.60, -4.66, 0.30, 0.20, -25.0, -0.50)  # the hollow, like FORMS
 NOSTRIL_OPENING: Final = (0.64, -4.70, 0.34, 0.17, -18.0)  # the dark opening, like FORMS without height
@@ -94,6 +95,12 @@ def nostril(points: Array) -> Array:
     return np.where(z > 8, np.clip(1.5 - 0.9 * (along**2 + across**2), 0, 1), 0)
 
 
+def smooth_step(value: Array) -> Array:
+    """0 below 0, 1 above 1, smooth between."""
+    t = np.clip(value, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
 def smooth_max(a: Array, b: Array, radius: float) -> Array:
     """The larger of two heights, rounded where they are closer than `radius` (cm)."""
     blend = lead(a, b, radius)
@@ -116,13 +123,13 @@ def _ball(x: Array, y: Array, ball: tuple[float, ...]) -> Array:
 
 def nose(x: Array, y: Array) -> Array:
     """Height of the nose, far below the face where there is none."""
-    ridge, roof, wall = np.moveaxis(
-        natural_spline(-RIDGE[:, 0], RIDGE[:, 1:], -np.clip(y, -5.4, 2.8).ravel()), -1, 0
-    ).reshape(3, *y.shape)
+    top, foot = RIDGE[0, 0], RIDGE[-1, 0]
+    along = natural_spline(-RIDGE[:, 0], RIDGE[:, 1:], -np.clip(y, foot, top).ravel())
+    ridge, roof, wall = along.T.reshape(3, *y.shape)
     beside = np.sqrt(x**2 + roof**2) - roof
-    height = ridge - wall * beside - 3 * np.maximum(y - 2.8, 0) - 6 * np.maximum(-5.4 - y, 0)
+    height: Array = ridge - wall * beside - 3 * np.maximum(y - top, 0) - 6 * np.maximum(foot - y, 0)
     for ball in BALLS:
-        height = smooth_max(height, _ball(x, y, ball), 0.7)
+        height = smooth_max(height, _ball(x, y, ball), BALL_BLEND)
     return height + bump(x, y, NOSTRIL)
 
 
@@ -194,7 +201,7 @@ def forms(points: Array, outwards: Array) -> Array:
     x, y, z = np.moveaxis(points, -1, 0)
     height = np.clip((z + 0.5) / 2.5, 0, 1) * sum((bump(x, y, form) for form in FORMS.values()), np.zeros_like(x))
     level = np.clip((np.abs(x) - 4.2) / 1.5, 0, 1)[..., None]
-    direction = level * outwards + (1 - level) * np.array((0.0, 0.0, 1.0))
+    direction: Array = level * outwards + (1 - level) * np.array((0.0, 0.0, 1.0))
     return height[..., None] * direction
 
 

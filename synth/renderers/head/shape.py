@@ -1,7 +1,7 @@
 """How heads differ: the geometry traits, each a few moves of the mean head per standard deviation.
 
-Strengths are chosen by eye so that people differ at a glance and +-2.5 standard deviations stay human; none is measured.
-Moves are written for the side x > 0 and act on both. This module is a table; `moves` applies it.
+Strengths are chosen by eye, so that people differ at a glance and +-2.5 standard deviations stay human; none is
+measured. Moves are written for the side x > 0 and act on both. This module is a table; `moves` applies it.
 """
 
 from dataclasses import dataclass, field

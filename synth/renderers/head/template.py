@@ -19,6 +19,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 FAR: Final = 99.0  # lid and lip coordinates where there is neither
+LID_ROW_Y: Final = 0.42  # height over and under the pupil of the rows that are bent to the lid margins
 MARGIN_STEP: Final = 0.02  # cm between the two rows of a lid margin
 EYE_WINDOW: Final = (2.5, 2.2)  # cm around the pupil within which rows are bent
 
@@ -43,17 +44,12 @@ class Template:
     ear_start: int
 
 
-def smooth_step(value: Array) -> Array:
-    """0 below 0, 1 above 1, smooth between."""
-    t = np.clip(value, 0, 1)
-    return t * t * (3 - 2 * t)
-
-
 def _lid_rows(points: Array, columns: int) -> tuple[int, int]:
     """The rows that become the upper and the lower lid margin."""
-    column = columns // 2 + int(np.argmin(np.abs(points[60, columns // 2 :, 0] - anatomy.EYE_X)))
+    level = int(np.argmin(np.abs(points[:, columns // 2, 1])))
+    column = columns // 2 + int(np.argmin(np.abs(points[level, columns // 2 :, 0] - anatomy.EYE_X)))
     y = np.where(points[:, column, 2] > 5, points[:, column, 1], -FAR)
-    return int(np.argmin(np.abs(y - 0.42))), int(np.argmin(np.abs(y + 0.42)))
+    return int(np.argmin(np.abs(y - LID_ROW_Y))), int(np.argmin(np.abs(y + LID_ROW_Y)))
 
 
 def _bend_to_lids(points: Array, upper: int, lower: int) -> tuple[Array, Array]:
@@ -61,7 +57,7 @@ def _bend_to_lids(points: Array, upper: int, lower: int) -> tuple[Array, Array]:
     x, y = points[..., 0], points[..., 1]
     dx = np.abs(x) - anatomy.EYE_X
     beyond = np.maximum(np.abs(dx) - anatomy.EYE_HALF_WIDTH, 0)
-    spread = 0.42 * smooth_step(beyond / 0.55)
+    spread = 0.42 * relief.smooth_step(beyond / 0.55)
     top, bottom = relief.lid_curve(dx, True) + spread, relief.lid_curve(dx, False) - spread
     rows = np.arange(len(y))[:, None]
     share = np.clip((lower - 1 - rows) / (lower - upper - 2), 0, 1)
@@ -74,7 +70,7 @@ def _bend_to_lids(points: Array, upper: int, lower: int) -> tuple[Array, Array]:
     below = bottom + (y - y[lower]) * (reach_down - bottom) / (reach_down - y[lower])
     bent = np.where(rows < upper, above, np.where(rows > lower, below, inside))
     bent = np.where((y > reach_up) | (y < reach_down), y, bent)
-    window = (1 - smooth_step((np.abs(dx) - 1.75) / (EYE_WINDOW[0] - 1.75))) * (points[..., 2] > 4)
+    window = (1 - relief.smooth_step((np.abs(dx) - 1.75) / (EYE_WINDOW[0] - 1.75))) * (points[..., 2] > 4)
     y = y + window * (bent - y)
     share = (y - floor) / np.maximum(ceiling - floor, 1e-6)
     v = np.where(rows < upper, 1 + y - top, np.where(rows > lower, y - bottom, share))
@@ -84,8 +80,8 @@ def _bend_to_lids(points: Array, upper: int, lower: int) -> tuple[Array, Array]:
 def _bend_to_lips(points: Array, slit: int) -> Array:
     """Move rows up and down so that row `slit` follows the line between the lips: new y (R, C)."""
     x, y = points[..., 0], points[..., 1]
-    window = (1 - smooth_step((np.abs(x) - 2.6) / 2.0)) * (points[..., 2] > 3)
-    shift = relief.lip_line(x[slit]) - y[slit]
+    window = (1 - relief.smooth_step((np.abs(x) - 2.6) / 2.0)) * (points[..., 2] > 3)
+    shift: Array = relief.lip_line(x[slit]) - y[slit]
     return y + window * shift * np.exp(-(((y - y[slit]) / 1.2) ** 2))
 
 
@@ -123,63 +119,81 @@ def _lip_coordinates(points: Array, slit: int) -> tuple[Array, Array, Array]:
     return np.where(near, u, FAR), np.where(near, v, np.sign(over) * FAR), side
 
 
-def template() -> Template:
-    """Build the mean head."""
+def _mend_slit(neighbours: Index, index: Index, x: Array, slit: int) -> None:
+    """Across the doubled row neighbours are the next rows; inside the mouth the two lips do not know each other."""
+    mouth = np.abs(x) < anatomy.MOUTH_CORNER[0]
+    neighbours[3, slit] = np.where(mouth, index[slit], index[slit + 2])
+    neighbours[2, slit + 1] = np.where(mouth, index[slit + 1], index[slit - 1])
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """The grid of head and neck, without the ears: fields as in `Template`, (R, C, ...)."""
+
+    points: Array
+    eye_u: Array
+    eye_v: Array
+    drape: Array
+    aperture: NDArray[np.bool_]
+    slit: int  # this row and the next lie on the line between the lips
+    margins: tuple[int, int]  # rows of the lower and of the upper lid margin
+
+
+def _sheet() -> _Sheet:
+    """Loft, bend rows to lips and lids, add forms and relief, double the line between the lips."""
     grid = loft.lattice()
     points, outwards = loft.loft(grid.ring, grid.angle)
-    columns = points.shape[1]
-    front = points[:, columns // 2]
+    front = points[:, points.shape[1] // 2]
     slit = int(np.argmin(np.abs(front[:, 1] - anatomy.STOMION[1]) + FAR * (front[:, 2] < 5)))
     points[..., 1] = _bend_to_lips(points, slit)
-    upper, lower = _lid_rows(points, columns)
+    upper, lower = _lid_rows(points, points.shape[1])
     points[..., 1], eye_v = _bend_to_lids(points, upper, lower)
     eye_u = np.where(eye_v < FAR, (np.abs(points[..., 0]) - anatomy.EYE_X) / anatomy.EYE_HALF_WIDTH, FAR)
     rows = np.arange(len(points))[:, None]
     aperture = (rows > upper) & (rows < lower) & (np.abs(eye_u) < 1)
     points += relief.forms(points, outwards)
     points[..., 2], drape = relief.face_relief(points, aperture)
-
     doubled = np.insert(np.arange(len(points)), slit + 1, slit)
-    points, eye_u, eye_v, drape, aperture = (values[doubled] for values in (points, eye_u, eye_v, drape, aperture))
-    count = points.shape[0] * columns
-    lip_u, lip_v, lip_side = _lip_coordinates(points, slit)
-    index = np.arange(count).reshape(-1, columns)
-    neighbours = _grid_neighbours(len(points), columns, 0)
-    _mend_slit(neighbours.reshape(4, -1, columns), index, points[slit, :, 0], slit)
-    margin = np.stack([np.broadcast_to(index[row], index.shape).ravel() for row in (lower, upper)])
-
-    ear = ears.ear()
-    patch, size = ear[:, ::-1] * (-1, 1, 1), ear.shape[0] * ear.shape[1]
-    flipped = (np.arange(size).reshape(ear.shape[:2])[:, ::-1]).ravel()
-    far = np.full(2 * size, FAR)
-    itself = count + np.arange(2 * size)
-    return Template(
-        points=np.concatenate((points.reshape(-1, 3), patch.reshape(-1, 3), ear.reshape(-1, 3))),
-        faces=np.concatenate(
-            (
-                _grid_triangles(len(points), columns, 0, slit),
-                *(_grid_triangles(*ear.shape[:2], count + k * size)[:, ::-1] for k in range(2)),
-            )
-        ),
-        neighbours=np.concatenate(
-            (neighbours, *(_grid_neighbours(*ear.shape[:2], count + k * size)[[1, 0, 2, 3]] for k in range(2))), 1
-        ),
-        mirror=np.concatenate((index[:, ::-1].ravel(), count + size + flipped, count + flipped)),
-        columns=columns,
-        eye_u=np.concatenate((eye_u.ravel(), far)),
-        eye_v=np.concatenate((eye_v.ravel(), far)),
-        margins=np.concatenate((margin, np.stack((itself, itself))), 1),
-        lip_u=np.concatenate((lip_u.ravel(), far)),
-        lip_v=np.concatenate((lip_v.ravel(), far)),
-        lip_side=np.concatenate((lip_side.ravel(), 0 * far)),
-        aperture=np.concatenate((aperture.ravel(), far < 0)),
-        drape=np.concatenate((drape.ravel(), 0 * far)),
-        ear_start=count,
+    return _Sheet(
+        points[doubled], eye_u[doubled], eye_v[doubled], drape[doubled], aperture[doubled], slit, (lower, upper)
     )
 
 
-def _mend_slit(neighbours: Index, index: Index, x: Array, slit: int) -> None:
-    """Across the doubled row neighbours are the next rows; inside the mouth the two lips do not know each other."""
-    mouth = np.abs(x) < anatomy.MOUTH_CORNER[0]
-    neighbours[3, slit] = np.where(mouth, index[slit], index[slit + 2])
-    neighbours[2, slit + 1] = np.where(mouth, index[slit + 1], index[slit - 1])
+def template() -> Template:
+    """Build the mean head."""
+    sheet, ear = _sheet(), ears.ear()
+    rows, columns, _ = sheet.points.shape
+    (ear_rows, ear_columns), size = ear.shape[:2], ear.shape[0] * ear.shape[1]
+    count = rows * columns
+    index = np.arange(count).reshape(rows, columns)
+    lip_u, lip_v, lip_side = _lip_coordinates(sheet.points, sheet.slit)
+    neighbours = _grid_neighbours(rows, columns, 0)
+    _mend_slit(neighbours.reshape(4, rows, columns), index, sheet.points[sheet.slit, :, 0], sheet.slit)
+    margins = np.stack([np.broadcast_to(index[row], index.shape).ravel() for row in sheet.margins])
+
+    starts = (count, count + size)  # of the ear at x < 0, which is the other's mirror image, and of that at x > 0
+    turned = np.arange(size).reshape(ear_rows, ear_columns)[:, ::-1].ravel()
+    ear_faces = [_grid_triangles(ear_rows, ear_columns, start)[:, ::-1] for start in starts]
+    ear_neighbours = [_grid_neighbours(ear_rows, ear_columns, start)[[1, 0, 2, 3]] for start in starts]
+    both_ears = np.concatenate([side.reshape(-1, 3) for side in (ear[:, ::-1] * (-1, 1, 1), ear)])
+    themselves = count + np.arange(2 * size)
+
+    def with_ears(values: Array, on_ears: float) -> Array:
+        return np.concatenate((values.ravel(), np.full(2 * size, on_ears)))
+
+    return Template(
+        points=np.concatenate((sheet.points.reshape(-1, 3), both_ears)),
+        faces=np.concatenate((_grid_triangles(rows, columns, 0, sheet.slit), *ear_faces)),
+        neighbours=np.concatenate((neighbours, *ear_neighbours), 1),
+        mirror=np.concatenate((index[:, ::-1].ravel(), starts[1] + turned, starts[0] + turned)),
+        columns=columns,
+        eye_u=with_ears(sheet.eye_u, FAR),
+        eye_v=with_ears(sheet.eye_v, FAR),
+        margins=np.concatenate((margins, np.stack((themselves, themselves))), 1),
+        lip_u=with_ears(lip_u, FAR),
+        lip_v=with_ears(lip_v, FAR),
+        lip_side=with_ears(lip_side, 0.0),
+        aperture=np.concatenate((sheet.aperture.ravel(), np.zeros(2 * size, bool))),
+        drape=with_ears(sheet.drape, 0.0),
+        ear_start=count,
+    )

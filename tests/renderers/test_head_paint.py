@@ -175,11 +175,21 @@ def test_the_mouth_shows_only_between_open_lips(face: Face) -> None:
     anchor = torch.zeros(2, HeadRenderer.dimension)
     shut, ajar = subject_of(anchor), subject_of(anchor, mouth_open=0.8)
     assert mouth.surfaces(shut, face.place(shut)) == []
-    throat, inside = mouth.surfaces(ajar, face.place(ajar))
-    assert inside.present is not None
-    assert bool(inside.present.all())
-    assert bool(inside.albedo.isfinite().all())
-    assert float(inside.albedo.max()) <= 1.0
+    for surface in mouth.surfaces(ajar, face.place(ajar)):
+        assert surface.present is not None
+        assert bool(surface.present.all())
+        assert bool(surface.positions.isfinite().all())
+        assert 0.0 <= float(surface.albedo.min()) <= float(surface.albedo.max()) <= 1.0
+
+
+def test_the_throat_begins_and_ends_on_the_lips(face: Face) -> None:
+    mouth = Mouth(face)
+    ajar = subject_of(torch.zeros(1, HeadRenderer.dimension), mouth_open=0.8)
+    placed = face.place(ajar)
+    sheet = mouth.surfaces(ajar, placed)[0].positions
+    columns = len(mouth.throat.upper)
+    assert torch.equal(sheet[:, :columns], placed.positions[:, mouth.throat.upper])
+    assert torch.equal(sheet[:, -columns:], placed.positions[:, mouth.throat.lower])
 
 
 def test_people_are_described_in_words() -> None:

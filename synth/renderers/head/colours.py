@@ -83,7 +83,7 @@ def grey_share(subject: Subject) -> Tensor:
 def hair_pigments(subject: Subject) -> HairPigments:
     """Pigments of B people's hair. Fair hair goes with light skin; dark skin has nearly always dark hair."""
     traits = subject.traits
-    darkness = share_below(0.7 * traits["hair_melanin"] + 2.6 * share_below(traits["skin_melanin"]) - 0.4)
+    darkness = share_below(0.7 * traits["hair_melanin"] + 3.3 * share_below(traits["skin_melanin"]) - 0.6)
     return HairPigments(
         eumelanin=0.18 + BLACKEST_HAIR * darkness * darkness,
         pheomelanin=0.10 + 0.75 * share_below(2.2 * traits["hair_red"] - 3.0),

@@ -204,7 +204,8 @@ class Complexion:
         deviation = self.melanin.spread(sitter, uneven * own[:, -1:] * 0.5, BEARD_MELANIN * beard)
         level = (0.43 - 0.06 * sitter.melanin) * torch.exp(0.26 * sitter.trait("skin_blood"))
         yellow = (0.30 - 0.07 * sitter.melanin) * torch.exp(0.5 * sitter.trait("skin_yellow"))
-        blood = level + self.blood.spread(sitter, BLUSH_BLOOD * sitter.made_up, uneven * own[:, :-1])
+        visible = 1.0 - 0.22 * sitter.melanin  # dark skin hardly blushes
+        blood = level + visible * self.blood.spread(sitter, BLUSH_BLOOD * sitter.made_up, uneven * own[:, :-1])
         return Pigments(
             melanin=sitter.melanin + (0.62 * sitter.melanin + 0.30) * deviation,
             blood=blood.clamp(min=0.02),

@@ -67,6 +67,7 @@ class LidPaint:
         )
         cold, warm = constant(SHADOW_COLD, device), constant(SHADOW_WARM, device)
         powder = mix(cold, warm, 0.5 + 0.5 * torch.tanh(sitter.trait("eye_shadow") + 0.5))
+        powder = powder * torch.exp(-0.4 * sitter.melanin)
         lashes = torch.exp(0.30 * sitter.trait("lash_density")) * (0.90 - 0.16 * sitter.male)
         below = 0.30 * lashes + 0.45 * sitter.made_up
         dark = (lashes * self.upper_lash + 0.9 * sitter.made_up * self.liner + below * self.lower_lash).clamp(max=0.96)

@@ -15,13 +15,13 @@ from synth.renderers.head.canvas import constant
 from synth.renderers.head.masks import smooth_step
 from synth.renderers.head.mesh import Surface, grid_faces
 
-#: The way back along the upper lip: cm behind the lips, cm away from the line between them, share of their width, light.
+#: The way back along the upper lip: cm behind it, cm away from the line of the lips, share of their width, light.
 WAY_BACK: Final = (
     (0.00, 0.00, 1.00, 0.70),
     (0.22, 0.22, 0.97, 0.50),
-    (0.90, 0.60, 0.88, 0.30),
-    (2.20, 0.75, 0.76, 0.18),
-    (3.80, 0.30, 0.62, 0.10),
+    (0.90, 0.60, 0.88, 0.38),
+    (2.20, 0.75, 0.76, 0.28),
+    (3.80, 0.30, 0.62, 0.18),
 )
 MUCOSA: Final = (0.36, 0.125, 0.11)
 CORNER_CM: Final = 2.6

@@ -37,8 +37,9 @@ def jaw_drop(points: Array, lip_side: Array) -> Array:
     lower = 1 - (1 - CORNER_SHARE - (1 - CORNER_SHARE) * arch) * (1 - relief.smooth_step(-over / fade))
     share = np.where(below, lower, upper) * relief.smooth_step((z - FADE_Z[0]) / (FADE_Z[1] - FADE_Z[0]))
     share = share * (1 - relief.smooth_step((THROAT_Y[0] - y) / (THROAT_Y[0] - THROAT_Y[1])))
-    swing: Array = np.stack((0 * x, -(z - JOINT_Z), GLIDE * (y - JOINT_Y)), 1)
-    return share[:, None] * OPENING * swing
+    swing = np.stack((0 * x, -(z - JOINT_Z), GLIDE * (y - JOINT_Y)), 1)
+    drop: Array = share[:, None] * OPENING * swing
+    return drop
 
 
 def lip_lift(points: Array, lip_side: Array) -> Array:
@@ -47,5 +48,6 @@ def lip_lift(points: Array, lip_side: Array) -> Array:
     over = y - relief.lip_line(x)
     u = np.clip(np.abs(x) / anatomy.MOUTH_CORNER[0], 0, 1)
     upper = (lip_side > 0) & (over > -0.1) & (z > FADE_Z[1])
-    share: Array = upper * (1 - u**2.5) * (1 - relief.smooth_step(over / LIFT_FADE_CM))
-    return share[:, None] * np.array((0.0, LIFT_CM, -0.10))
+    share = upper * (1 - u**2.5) * (1 - relief.smooth_step(over / LIFT_FADE_CM))
+    lift: Array = share[:, None] * np.array((0.0, LIFT_CM, -0.10))
+    return lift

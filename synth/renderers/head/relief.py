@@ -199,9 +199,11 @@ def forms(points: Array, outwards: Array) -> Array:
     Near the middle of the face it goes straight ahead, so that eyes and mouth keep their width.
     """
     x, y, z = np.moveaxis(points, -1, 0)
-    height = np.clip((z + 0.5) / 2.5, 0, 1) * sum((bump(x, y, form) for form in FORMS.values()), np.zeros_like(x))
+    height: Array = np.clip((z + 0.5) / 2.5, 0, 1) * sum(
+        (bump(x, y, form) for form in FORMS.values()), np.zeros_like(x)
+    )
     level = np.clip((np.abs(x) - 4.2) / 1.5, 0, 1)[..., None]
-    direction: Array = level * outwards + (1 - level) * np.array((0.0, 0.0, 1.0))
+    direction = level * outwards + (1 - level) * np.array((0.0, 0.0, 1.0))
     return height[..., None] * direction
 
 

@@ -81,8 +81,9 @@ def _bend_to_lips(points: Array, slit: int) -> Array:
     """Move rows up and down so that row `slit` follows the line between the lips: new y (R, C)."""
     x, y = points[..., 0], points[..., 1]
     window = (1 - relief.smooth_step((np.abs(x) - 2.6) / 2.0)) * (points[..., 2] > 3)
-    shift: Array = relief.lip_line(x[slit]) - y[slit]
-    return y + window * shift * np.exp(-(((y - y[slit]) / 1.2) ** 2))
+    shift = relief.lip_line(x[slit]) - y[slit]
+    bent: Array = y + window * shift * np.exp(-(((y - y[slit]) / 1.2) ** 2))
+    return bent
 
 
 def _grid_triangles(rows: int, columns: int, start: int, slit: int | None = None) -> Index:

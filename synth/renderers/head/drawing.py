@@ -16,7 +16,7 @@ from torch import Tensor
 from samplers.errors import MissingPackageError
 from synth.renderers.head import raster
 from synth.renderers.head.camera import Camera, Triple, components
-from synth.renderers.head.scene import Scene
+from synth.renderers.head.scene import Matter, Scene
 
 NEAR_CM: Final = 24.0  # the scene's near end, in front of the pivot
 
@@ -60,16 +60,23 @@ class Drawing:
         self.seen = kernel.seen(self._screen, self.keys)  # int64 (M,), vertices that show in any of the pictures
         self._camera = camera
 
-    def matter(self) -> tuple[Scene, Triple, Triple]:
-        """The vertices that show: what they are made of, where they are in the world, and their normals there."""
-        matter = self.scene.select(self.seen)
+    def matter(self) -> Matter:
+        """What the vertices that show are made of."""
+        return self.scene.matter_at(self.seen)
+
+    def place(self) -> Triple:
+        """Where they are in the world."""
         x, y, z = self.world
-        place = (x.index_select(1, self.seen), y.index_select(1, self.seen), z.index_select(1, self.seen))
-        return matter, place, self._camera.turn(components(matter.normals), matter.follow)
+        return x.index_select(1, self.seen), y.index_select(1, self.seen), z.index_select(1, self.seen)
+
+    def normals(self) -> Triple:
+        """Their normals in the world."""
+        normals = components(self.scene.normals.index_select(1, self.seen))
+        return self._camera.turn(normals, self.scene.follow.index_select(0, self.seen))
 
     def samples(self, channels: Sequence[Tensor]) -> Tensor:
         """Values of the seen vertices, C times float32 (B, M) in [0, 16), at every sample: int32 (B, H, H, S, C), 1 is `CHANNEL_ONE`."""
-        pictures, vertices = self.scene.gloss.shape
+        pictures, vertices = self.scene.matter.gloss.shape
         together = channels[0].new_empty(pictures, len(self.seen), len(channels))
         for i, channel in enumerate(channels):
             together[..., i] = channel

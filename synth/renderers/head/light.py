@@ -1,10 +1,8 @@
-"""Light on every vertex: one lamp with soft cast shadows, a room around it, and highlights.
+"""Light on every vertex: one lamp, a room around it, and what both mirror in the surface.
 
-The lamp may be a bare bulb or a wide window; shadows come from a small map of how near to the lamp matter reaches,
-filtered by its first two moments (Donnelly and Lauritzen, "Variance shadow maps", I3D 2006) so that their edges are
-soft. In skin light wanders before it leaves, red farthest: its terminator and its shadow edges are wrapped per channel. The
-room is a smooth field (constant and linear terms of spherical harmonics): a bright ceiling, a wall to one side, a floor.
-This module does not know what it lights.
+The lamp may be a bare bulb or a wide window. In skin light wanders before it leaves, red farthest: its terminator and the
+edges of its shadows are wrapped per channel. The room is a smooth field (constant and linear terms of spherical
+harmonics): a bright ceiling, a wall to one side, a floor. This module does not know what it lights.
 
 Shapes: B pictures, N vertices. World axes: x to the picture's right, y up, z to the camera.
 """
@@ -20,7 +18,8 @@ from torch import Tensor
 from samplers.attributes import Attribute, Normal, Sometimes, Uniform
 from synth.renderers.head.camera import Triple
 from synth.renderers.head.mesh import unit
-from synth.renderers.head.scene import Scene
+from synth.renderers.head.scene import Matter
+from synth.renderers.head.shadow import ShadowMap, cast
 
 ATTRIBUTES: Final[dict[str, Attribute]] = {
     "light_azimuth_deg": Attribute(
@@ -63,13 +62,11 @@ WARMTH_LOG_RGB: Final = (-0.42, 0.0, 0.58)  # change of log colour per unit of l
 WARMTH_NEUTRAL_K: Final = 5500.0
 RIM_AZIMUTH_DEG, RIM_ELEVATION_DEG = 150.0, 25.0
 
-SHADOW_TEXELS: Final = 96
-SHADOW_HALF_CM: Final = 20.0  # the map covers the head and the shoulders' upper edge
-SHADOW_CENTRE_Y_CM: Final = 3.0  # above the pivot
-SHADOW_FLOOR_CM: Final = -14.0  # height towards the lamp where nothing is
-SHADOW_BIAS_CM: Final = 0.25
-SHADOW_LEAST_VARIANCE_CM2: Final = 0.03
-SHADOW_BLEED: Final = 0.18  # what the variance bound leaves of a full shadow
+LAMP_TEXELS: Final = 96  # side of the lamp's shadow map
+SKY_TEXELS: Final = 40  # coarse: the room's light has no edges
+SKY_EVERY: Final = 2  # so many vertices share one in the sky's map
+SKY_TOWARDS: Final = (0.0, 0.8, 0.6)  # where most of the room's light comes from: unit
+SKY_SHADE: Final = 0.6  # how much of it a deep shadow takes away
 
 
 @dataclass(frozen=True)
@@ -83,6 +80,14 @@ class Lamps:
     softness: Tensor  # float32 (B,)
     behind: Tensor  # float32 (B, 3), unit, from the head to the rim lamp
     rim: Tensor  # float32 (B, 3), linear RGB
+
+
+@dataclass(frozen=True)
+class Shadows:
+    """What stands in the light's way, in B pictures."""
+
+    lamp: ShadowMap
+    sky: ShadowMap
 
 
 def set_lamps(attributes: Mapping[str, Tensor]) -> Lamps:
@@ -104,18 +109,18 @@ def set_lamps(attributes: Mapping[str, Tensor]) -> Lamps:
     )
 
 
-def lit(matter: Scene, world: Triple, normals: Triple, lamps: Lamps, shadows: Tensor) -> list[Tensor]:
+def lit(matter: Matter, world: Triple, normals: Triple, lamps: Lamps, shadows: Shadows) -> list[Tensor]:
     """Light that leaves every vertex towards the camera: linear red, green, blue, float32 (B, N) each.
 
     Of glass only its share comes from inside the surface, but all of what it mirrors.
 
-    `world` and `normals` are posed positions and normals; `shadows` comes from `shadow_map`.
+    `world` and `normals` are posed positions and normals; `shadows` come from `cast_shadows`.
     """
-    open_share = lamp_seen(world, lamps, shadows)
+    open_share = shadows.lamp.open_share(world)
     slope = _dot(normals, lamps.towards)
     highlight = _highlight(matter, normals, lamps) * open_share
     sheen, rim = _sheen(matter, normals), _dot(normals, lamps.behind).clamp(min=0) * matter.occlusion
-    room = _room(normals, lamps)
+    room = _room(normals, lamps) * (1 - SKY_SHADE + SKY_SHADE * shadows.sky.open_share(world))
     edge = open_share * (1 - open_share) * matter.softness
     closed = 1 - matter.occlusion
     colours = []
@@ -131,71 +136,14 @@ def lit(matter: Scene, world: Triple, normals: Triple, lamps: Lamps, shadows: Te
     return colours
 
 
-def shadow_map(world: Triple, absent: Tensor, lamps: Lamps) -> Tensor:
-    """How near to the lamp matter reaches, and the square of it, blurred by the lamp's size: float32 (B, 2, T * T)."""
-    u, v, height = _seen_from_lamp(world, lamps)
-    place = ((v + 0.5).floor() * SHADOW_TEXELS + (u + 0.5).floor()).long()
-    casting = torch.where(absent, SHADOW_FLOOR_CM, height)
-    reach = height.new_full((len(height), SHADOW_TEXELS * SHADOW_TEXELS), SHADOW_FLOOR_CM)
-    reach = reach.scatter_reduce(1, place, casting, "amax")
-    moments = torch.stack((reach, reach * reach), 1).unflatten(2, (SHADOW_TEXELS, SHADOW_TEXELS))
-    return _soften(moments, lamps.softness).flatten(2)
-
-
-def lamp_seen(world: Triple, lamps: Lamps, shadows: Tensor) -> Tensor:
-    """The share of the lamp that every vertex sees: float32 (B, N), 0 in full shadow."""
-    u, v, height = _seen_from_lamp(world, lamps)
-    mean, square = _bilinear(shadows, u, v)
-    variance = (square - mean * mean).clamp(min=SHADOW_LEAST_VARIANCE_CM2)
-    above = (mean - height - SHADOW_BIAS_CM).clamp(min=0)
-    bound = variance / (variance + above * above)
-    return ((bound - SHADOW_BLEED) * (1 / (1 - SHADOW_BLEED))).clamp(0, 1)
-
-
-def _seen_from_lamp(world: Triple, lamps: Lamps) -> Triple:
-    """Place of every vertex on the shadow map (column and row, texel centres at whole numbers) and its height, cm."""
-    across, up = _light_axes(lamps.towards)
-    texel = SHADOW_TEXELS / (2 * SHADOW_HALF_CM)
-    centred = (world[0], world[1] - SHADOW_CENTRE_Y_CM, world[2])
-    u, v = ((_dot(centred, axis * texel) + SHADOW_TEXELS / 2).clamp(1, SHADOW_TEXELS - 2.001) for axis in (across, up))
-    return u, v, _dot(centred, lamps.towards)
-
-
-def _soften(moments: Tensor, softness: Tensor) -> Tensor:
-    """Blur maps (B, 2, T, T) by binomial steps of growing stride; a bare lamp (0) takes the first level, a wide one (1) the last."""
-    levels = [_binomial(moments, 1)]
-    for stride in (1, 2, 3):
-        levels.append(_binomial(levels[-1], stride))
-    place = softness[:, None, None, None] * (len(levels) - 1)
-    blurred = levels[0]
-    for i in range(1, len(levels)):
-        blurred = blurred + (levels[i] - levels[i - 1]) * (place - (i - 1)).clamp(0, 1)
-    return blurred
-
-
-def _binomial(maps: Tensor, stride: int) -> Tensor:
-    """One blur by (1, 2, 1) / 4 with the given stride along both directions; the border stays."""
-    blurred = maps.clone()
-    inner = maps[..., stride:-stride, :]
-    blurred[..., stride:-stride, :] = 0.5 * inner + 0.25 * (maps[..., 2 * stride :, :] + maps[..., : -2 * stride, :])
-    rows = blurred.clone()
-    inner = rows[..., stride:-stride]
-    blurred[..., stride:-stride] = 0.5 * inner + 0.25 * (rows[..., 2 * stride :] + rows[..., : -2 * stride])
-    return blurred
-
-
-def _bilinear(maps: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Values of the two maps (B, 2, T * T) at places u, v (B, N) between their texels."""
-    column, row = u.floor(), v.floor()
-    right, below = u - column, v - row
-    place = (row * SHADOW_TEXELS + column).long()
-    corners = [place, place + 1, place + SHADOW_TEXELS, place + (SHADOW_TEXELS + 1)]
-    found = []
-    for texels in maps.unbind(1):
-        a, b, c, d = (texels.gather(1, corner) for corner in corners)
-        top, bottom = a + (b - a) * right, c + (d - c) * right
-        found.append(top + (bottom - top) * below)
-    return found[0], found[1]
+def cast_shadows(world: Triple, absent: Tensor, lamps: Lamps) -> Shadows:
+    """The shadows of all matter, given its posed positions: the lamp's, and those of the bright part of the room."""
+    sky = lamps.towards.new_tensor(SKY_TOWARDS).expand_as(lamps.towards)
+    thinned = (world[0][:, ::SKY_EVERY], world[1][:, ::SKY_EVERY], world[2][:, ::SKY_EVERY])
+    return Shadows(
+        lamp=cast(world, absent, lamps.towards, lamps.softness, LAMP_TEXELS),
+        sky=cast(thinned, absent[:, ::SKY_EVERY], sky, torch.ones_like(lamps.softness), SKY_TEXELS),
+    )
 
 
 def _room(n: Triple, lamps: Lamps) -> Tensor:
@@ -204,29 +152,20 @@ def _room(n: Triple, lamps: Lamps) -> Tensor:
     return 1 + SKY * n[1] + FLOOR * from_below * from_below + WALL * lamps.wall[:, None] * n[0] + FRONT * n[2]
 
 
-def _sheen(matter: Scene, n: Triple) -> Tensor:
+def _sheen(matter: Matter, n: Triple) -> Tensor:
     """The room mirrored in the surface, strongest where it is seen at a grazing angle."""
     grazing = 1 - n[2].clamp(0, 1)
     squared = grazing * grazing
     return matter.gloss * matter.occlusion * (FRESNEL_AT_NORMAL + 0.5 * squared * squared * grazing)
 
 
-def _highlight(matter: Scene, n: Triple, lamps: Lamps) -> Tensor:
+def _highlight(matter: Matter, n: Triple, lamps: Lamps) -> Tensor:
     """Blinn-Phong highlight of the lamp, wider for a wide lamp: float32 (B, N)."""
     half = unit(lamps.towards + lamps.towards.new_tensor((0.0, 0.0, 1.0)))
     towards_half = _dot(n, half).clamp(min=1e-3)
     sharpness = 1 / (1 / matter.sharpness + 0.03 * lamps.softness[:, None])
     lobe = (sharpness * towards_half.log()).exp() * ((sharpness + 8) * (2 / 25 * FRESNEL_AT_NORMAL))
     return matter.gloss * lobe
-
-
-def _light_axes(towards: Tensor) -> tuple[Tensor, Tensor]:
-    """Two unit vectors (B, 3) across the direction of the light."""
-    x, y, z = towards.unbind(-1)
-    flat = (x * x + z * z + 1e-6).sqrt()
-    across = torch.stack((z / flat, torch.zeros_like(x), -x / flat), -1)
-    up = torch.stack((-x * y / flat, flat, -y * z / flat), -1)
-    return across, up
 
 
 def _direction(azimuth_deg: Tensor, elevation_deg: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ DISPLAY_GAMMA: Final = 2.2
 MIDDLE_GREY: Final = 0.45
 GREY_WEIGHTS: Final = (0.2126, 0.7152, 0.0722)
 NOISE_TABLE: Final = 1 << 16
-NOISE_CHROMA: Final = 0.5  # strength of the noise in one channel against that common to all
+NOISE_PER_LEVEL: Final = 1 / 255 / math.sqrt(2)
 CAST_LOG_WARM: Final = (0.16, 0.0, -0.24)
 CAST_LOG_GREEN: Final = (-0.06, 0.08, -0.06)
 
@@ -117,16 +117,14 @@ class Darkroom:
         """Adds noise, common to the channels and of each, strongest in the middle greys."""
         if not bool((grey_levels > 0).any()):
             return shown
-        pictures, height, width, _ = shown.shape
-        pixel = torch.arange(height * width, device=shown.device)
-        # The picture's key is itself random: its bits say where each channel's walk through the table starts, and a step that
-        # is odd meets every entry.
-        cut = [
-            self._noise[((key[:, i & 1, None] >> (4 * i)) + pixel * (2 * i + 1)) & (NOISE_TABLE - 1)] for i in range(4)
-        ]
-        grains = torch.stack([cut[3] + NOISE_CHROMA * cut[i] for i in range(3)], -1).view(shown.shape)
-        strength = grey_levels[:, None, None, None] * (1 / 255 / math.hypot(1, NOISE_CHROMA))
-        return shown + grains * strength * (0.5 + 2 * shown * (1 - shown))
+        # The picture's key is itself random: its bits say where its walk through the table starts, and how long its steps
+        # are; odd ones meet every entry.
+        start, step = key[:, :1], (key[:, 1:] & 6) + 1
+        place = torch.arange(shown[0].numel(), device=shown.device)
+        grains = self._noise[(start + place * step) & (NOISE_TABLE - 1)].view(shown.shape)
+        # Sensors interpolate colour: what one pixel catches too much of shows in all its channels.
+        grains = (grains + grains[..., 1:2]) * (grey_levels * NOISE_PER_LEVEL)[:, None, None, None]
+        return shown + grains * (0.5 + 2 * shown * (1 - shown))
 
 
 def _gain(attributes: Mapping[str, Tensor]) -> Tensor:
@@ -178,14 +176,13 @@ def _blur(values: Tensor, deviation_px: Tensor) -> Tensor:
     for tap in taps[1:]:
         total = total + 2 * tap
     weights = [(tap / total)[:, None, None, None] for tap in taps]
-    place = torch.arange(size, device=values.device)
+    place = torch.arange(-farthest, size + farthest, device=values.device).clamp(0, size - 1)
     for axis in (1, 2):
-        blurred = values * weights[0]
+        wide = values.index_select(axis, place)
+        values = values * weights[0]
         for k in range(1, farthest + 1):
-            ahead = values.index_select(axis, (place + k).clamp(max=size - 1))
-            behind = values.index_select(axis, (place - k).clamp(min=0))
-            blurred = blurred + (ahead + behind) * weights[k]
-        values = blurred
+            ahead, behind = wide.narrow(axis, farthest + k, size), wide.narrow(axis, farthest - k, size)
+            values = values + (ahead + behind) * weights[k]
     return values
 
 

@@ -132,7 +132,7 @@ class HeadRenderer:
         """
         lamps = light.set_lamps(sitting.subject.attributes)
         solid = Drawing(self._kernel, join(_solid(sitting.surfaces)), sitting.camera, self._size)
-        shadows = light.shadow_map(solid.world, solid.scene.absent, lamps)
+        shadows = light.cast_shadows(solid.world, solid.scene.absent, lamps)
         colours, opacity = _lit(solid, lamps, shadows)
         samples = solid.samples([*(colour.sqrt() for colour in colours), opacity])
         panes = [surface for surface in sitting.surfaces if surface.opacity is not None]
@@ -145,7 +145,7 @@ class HeadRenderer:
     def _normals(self, views: Views) -> Tensor:
         sitting = self._sit(views)
         drawing = Drawing(self._kernel, join(_solid(sitting.surfaces)), sitting.camera, self._size)
-        _, _, normals = drawing.matter()
+        normals = drawing.normals()
         # Channels are whole numbers from 0 up: shift the components there and back.
         mean = pixels(drawing.samples([*(component + 1 for component in normals), torch.ones_like(normals[0])]))
         x, y, z = (mean[..., i] - mean[..., 3] for i in range(3))
@@ -157,10 +157,10 @@ def _solid(surfaces: list[Surface]) -> list[Surface]:
     return [surface for surface in surfaces if surface.opacity is None]
 
 
-def _lit(drawing: Drawing, lamps: light.Lamps, shadows: Tensor) -> tuple[list[Tensor], Tensor]:
+def _lit(drawing: Drawing, lamps: light.Lamps, shadows: light.Shadows) -> tuple[list[Tensor], Tensor]:
     """Light from the vertices that show, linear red, green and blue, and their opacity: float32 (B, M) each."""
-    matter, place, normals = drawing.matter()
-    return light.lit(matter, place, normals, lamps, shadows), matter.opacity
+    matter = drawing.matter()
+    return light.lit(matter, drawing.place(), drawing.normals(), lamps, shadows), matter.opacity
 
 
 def _over(glass: Tensor, behind: Tensor) -> Tensor:

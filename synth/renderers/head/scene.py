@@ -6,7 +6,7 @@ Shapes: B pictures, N vertices of all parts together, F triangles of all parts t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,29 +15,40 @@ from synth.renderers.head.mesh import Surface
 
 
 @dataclass(frozen=True)
+class Matter:
+    """What light meets at M of the vertices; fields as in `Surface`."""
+
+    albedo: Tensor  # float32 (B, M, 3)
+    gloss: Tensor  # float32 (B, M)
+    sharpness: Tensor  # float32 (B, M)
+    occlusion: Tensor  # float32 (B, M)
+    opacity: Tensor  # float32 (B, M)
+    softness: Tensor  # float32 (M,)
+
+
+@dataclass(frozen=True)
 class Scene:
-    """The joined vertices, still unlit and in the head's frame; fields as in `Surface`."""
+    """The joined vertices, still unlit and in the head's frame."""
 
     faces: Tensor  # int64 (F, 3)
     closed: int  # so many triangles, the first ones, are never seen from behind
     positions: Tensor  # float32 (B, N, 3)
     normals: Tensor  # float32 (B, N, 3)
-    albedo: Tensor  # float32 (B, N, 3)
-    gloss: Tensor  # float32 (B, N)
-    sharpness: Tensor  # float32 (B, N)
-    occlusion: Tensor  # float32 (B, N)
-    opacity: Tensor  # float32 (B, N)
-    softness: Tensor  # float32 (N,)
     follow: Tensor  # float32 (N,)
     absent: Tensor  # bool (B, N): vertices of parts that a picture does not show
+    matter: Matter  # of all N vertices
 
-    def select(self, vertices: Tensor) -> "Scene":
-        """The same for some of the vertices (M,); the triangles are left behind."""
-        of_picture = {name: getattr(self, name).index_select(1, vertices) for name in _OF_PICTURE}
-        return replace(self, **of_picture, softness=self.softness[vertices], follow=self.follow[vertices])
-
-
-_OF_PICTURE = ("positions", "normals", "albedo", "gloss", "sharpness", "occlusion", "opacity", "absent")
+    def matter_at(self, vertices: Tensor) -> Matter:
+        """What some of the vertices (M,) are made of."""
+        every = self.matter
+        return Matter(
+            albedo=every.albedo.index_select(1, vertices),
+            gloss=every.gloss.index_select(1, vertices),
+            sharpness=every.sharpness.index_select(1, vertices),
+            occlusion=every.occlusion.index_select(1, vertices),
+            opacity=every.opacity.index_select(1, vertices),
+            softness=every.softness.index_select(0, vertices),
+        )
 
 
 def join(surfaces: Sequence[Surface]) -> Scene:
@@ -45,21 +56,27 @@ def join(surfaces: Sequence[Surface]) -> Scene:
     surfaces = sorted(surfaces, key=lambda surface: not surface.closed)
     counts = [surface.positions.shape[1] for surface in surfaces]
     starts = [sum(counts[:i]) for i in range(len(counts))]
-    like = surfaces[0].gloss
     return Scene(
         faces=torch.cat([surface.faces + start for surface, start in zip(surfaces, starts, strict=True)]),
         closed=sum(len(surface.faces) for surface in surfaces if surface.closed),
         positions=torch.cat([surface.positions for surface in surfaces], 1),
         normals=torch.cat([surface.normals for surface in surfaces], 1),
-        albedo=torch.cat([surface.albedo for surface in surfaces], 1),
-        gloss=torch.cat([surface.gloss for surface in surfaces], 1),
-        sharpness=torch.cat([surface.sharpness for surface in surfaces], 1),
-        occlusion=torch.cat([surface.occlusion for surface in surfaces], 1),
-        opacity=torch.cat([torch.ones_like(s.gloss) if s.opacity is None else s.opacity for s in surfaces], 1),
-        softness=torch.cat([like.new_full((n,), s.softness) for s, n in zip(surfaces, counts, strict=True)]),
-        follow=torch.cat([like.new_ones(n) if s.follow is None else s.follow for s, n in zip(surfaces, counts, strict=True)]),
+        follow=torch.cat([_constant(s, 1.0) if s.follow is None else s.follow for s in surfaces]),
         absent=torch.cat([_absent(surface) for surface in surfaces], 1),
+        matter=Matter(
+            albedo=torch.cat([surface.albedo for surface in surfaces], 1),
+            gloss=torch.cat([surface.gloss for surface in surfaces], 1),
+            sharpness=torch.cat([surface.sharpness for surface in surfaces], 1),
+            occlusion=torch.cat([surface.occlusion for surface in surfaces], 1),
+            opacity=torch.cat([torch.ones_like(s.gloss) if s.opacity is None else s.opacity for s in surfaces], 1),
+            softness=torch.cat([_constant(surface, surface.softness) for surface in surfaces]),
+        ),
     )
+
+
+def _constant(surface: Surface, value: float) -> Tensor:
+    """The same value for every vertex: float32 (N,)."""
+    return surface.gloss.new_full(surface.gloss.shape[1:], value)
 
 
 def _absent(surface: Surface) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from synth.renderers.head.traits import Subject
 
 SEX_GATE = 1.6  # how sharply looks split into two sides along the sex axis
-MEDIAN_AGE_YEARS = 36.0
+MEDIAN_AGE_YEARS = 34.0
 AGE_SPREAD = 0.36  # standard deviation of log age
 AGE_RANGE_YEARS = (19.0, 85.0)
 
@@ -27,5 +27,6 @@ def age_years(subject: Subject) -> Tensor:
 
 
 def ageing(subject: Subject) -> Tensor:
-    """How far age shows in skin and tissue: 0 up to about 22 years, 1 at 80, in (B,)."""
-    return ((age_years(subject) - 22.0) / 58.0).clamp(0.0, 1.0)
+    """How far age shows in skin and tissue: 0 up to 25 years, 0.1 at 40, 1 at 80, in (B,)."""
+    old = ((age_years(subject) - 25.0) * (1 / 55.0)).clamp(0.0, 1.0)
+    return old * (0.2 + 0.8 * old)

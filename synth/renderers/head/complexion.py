@@ -103,8 +103,8 @@ def _patch(trait: str, x: float, y: float, radius_x: float, radius_y: float) -> 
 
 MELANIN: tuple[Region, ...] = (
     Region(_forehead, 0.02, 0.075, "forehead_tone"),
-    Region(Spot(3.1, 0.3, 2.1, 1.4), 0.10, 0.085, "socket_dark"),
-    Region(Spot(2.7, -1.35, 1.45, 0.6), 0.08, 0.09, "under_eye_dark"),
+    Region(Spot(3.1, 0.3, 2.1, 1.4), 0.05, 0.075, "socket_dark"),
+    Region(Spot(2.7, -1.35, 1.45, 0.6), 0.04, 0.08, "under_eye_dark"),
     Region(Spot(0.0, -7.2, 3.3, 2.0, mirrored=False), 0.04, 0.075, "mouth_dark"),
     Region(Spot(5.4, -3.6, 1.9, 3.0), 0.02, 0.085, "cheek_tone"),
     Region(_neck, 0.06, 0.10, "neck_tone"),
@@ -145,10 +145,11 @@ BEARD_AREA = (
     Spot(6.0, -5.6, 1.3, 2.4),
 )
 LIP_AREA = Spot(0.0, -6.9, 2.0, 0.55, mirrored=False)
+NOSTRIL_DARKNESS = 4.0
 BEARD_MELANIN, BEARD_YELLOW = 0.62, -0.45  # hair below the skin is dark and lets it look bluish
 BLUSH_AREA = Spot(4.4, -2.6, 1.9, 1.3)
 BLUSH_BLOOD = 0.5
-BLOTCH_CM, MOTTLE_CM, PORE_CM = 1.7, 0.34, 0.17
+BLOTCH_CM, MOTTLE_CM, PORE_CM = 1.1, 0.30, 0.17
 
 
 @dataclass(frozen=True)
@@ -182,9 +183,9 @@ class _Layer:
 
 
 class Complexion:
-    """Regional pigment of the whole mesh, as tables over its vertices."""
+    """Regional pigment of the whole mesh, as tables over its vertices; `nostril` (N,) is 1 in the openings of the nose."""
 
-    def __init__(self, canonical: Tensor) -> None:
+    def __init__(self, canonical: Tensor, nostril: Tensor) -> None:
         blotches = [masks.noise(canonical, BLOTCH_CM, f"blotch {i}") for i in range(PATTERNS)]
         mottles = [masks.noise(canonical, MOTTLE_CM, f"mottle {i}") for i in range(PATTERNS)]
         cheeks_and_nose = masks.spots_mask(canonical, (Spot(3.0, -3.0, 2.4, 2.0), Spot(0.0, -3.4, 1.8, 2.0, False)))
@@ -192,16 +193,18 @@ class Complexion:
         beard = masks.spots_mask(canonical, BEARD_AREA) * (1.0 - masks.spot_mask(canonical, LIP_AREA))
         beard = masks.smooth_step(0.1, 0.8, beard)
         blush = masks.spot_mask(canonical, BLUSH_AREA)
-        self.melanin = _Layer((*MELANIN, Region(lambda _: grain, 1.0)), canonical, blotches[0], beard)
+        self.melanin = _Layer(
+            (*MELANIN, Region(lambda _: grain + NOSTRIL_DARKNESS * nostril, 1.0)), canonical, blotches[0], beard
+        )
         self.blood = _Layer(BLOOD, canonical, blush, *blotches, *mottles)
         self.yellow = _Layer(YELLOW, canonical, beard)
 
     def pigments(self, sitter: Sitter) -> Pigments:
         """Pigment of every vertex for B people."""
         own = sitter.traits(PATTERN_HABITS)
-        uneven = 0.021 * torch.exp(0.42 * sitter.trait("blotchiness")) * (1.0 + 0.7 * sitter.old)
+        uneven = 0.013 * torch.exp(0.5 * sitter.trait("blotchiness")) * (1.0 + 0.5 * sitter.old)
         beard = sitter.male * _beard_shadow(sitter)
-        deviation = self.melanin.spread(sitter, uneven * own[:, -1:] * 0.5, BEARD_MELANIN * beard)
+        deviation = self.melanin.spread(sitter, uneven * own[:, -1:] * 0.4, BEARD_MELANIN * beard)
         level = (0.43 - 0.06 * sitter.melanin) * torch.exp(0.26 * sitter.trait("skin_blood"))
         yellow = (0.30 - 0.07 * sitter.melanin) * torch.exp(0.5 * sitter.trait("skin_yellow"))
         visible = 1.0 - 0.22 * sitter.melanin  # dark skin hardly blushes

@@ -75,7 +75,7 @@ def stroke_mask(canonical: Tensor, stroke: Stroke) -> Tensor:
         along = (((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy)).clamp(0.0, 1.0)
         distance2 = (x - ax - along * dx).square() + (y - ay - along * dy).square()
         share = (i + along) / last
-        width = stroke.width * (0.45 + 2.2 * share * (1.0 - share))
+        width = stroke.width * (0.6 + 2.4 * share * (1.0 - share))
         best = torch.maximum(best, torch.exp(-distance2 / (width * width)) * (0.5 + 2.0 * share * (1.0 - share)))
     return best * stroke.strength * front(canonical)
 

@@ -73,14 +73,14 @@ class Skin:
     def __init__(self, face: Face) -> None:
         self.face = face
         canonical = face.canonical
-        self.complexion = complexion.Complexion(canonical)
+        self.complexion = complexion.Complexion(canonical, face.nostril)
         self.marks = marks.Marks(canonical)
         self.wrinkles = wrinkles.Wrinkles(canonical)
         self.lips = lips.Lips(face)
         self.brows = brows.Brows(canonical)
         self.eyes = eyes.Eyes(face)
         self.lids = lids.LidPaint(face)
-        pores = 1.0 + PORE_CONTRAST * masks.noise(canonical, PORE_CM, "shine").clamp(-2.0, 2.0)
+        pores = (1.0 + PORE_CONTRAST * masks.noise(canonical, PORE_CM, "shine").clamp(-2.0, 2.0)) * (1.0 - face.nostril)
         self.dry_gloss = DRY_GLOSS * pores
         self.oily_gloss = OILY_GLOSS * pores * masks.spots_mask(canonical, T_ZONE)
         self.scalp_index = near_scalp(canonical).nonzero()[:, 0]

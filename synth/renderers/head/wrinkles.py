@@ -55,7 +55,7 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "forehead_break",
         "slanting, broken lines on one side of the forehead",
-        young=0.03,
+        young=0.01,
         old=0.8,
         strokes=(
             Stroke(((-4.4, 3.3), (-2.9, 4.2), (-1.0, 4.1)), 0.16, 1.0, mirrored=False),
@@ -65,7 +65,7 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "frown_lines",
         "upright folds between the brows",
-        young=0.12,
+        young=0.06,
         old=0.9,
         strokes=(Stroke(((0.62, 1.2), (0.72, 2.0), (0.95, 3.0)), 0.13),),
         moved_by="frown",
@@ -76,7 +76,7 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "crows_feet",
         "rays at the outer corners of the eyes",
-        young=0.05,
+        young=0.02,
         old=1.0,
         strokes=(
             Stroke(((4.95, 0.05), (5.7, -0.1), (6.3, -0.5)), 0.10),
@@ -89,7 +89,7 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "tear_trough",
         "groove from the inner corner of the eye to the cheek",
-        young=0.22,
+        young=0.15,
         old=0.9,
         strokes=(Stroke(((1.35, -0.75), (2.1, -1.45), (3.2, -1.85), (4.2, -1.6)), 0.22),),
         spread=0.7,
@@ -98,7 +98,7 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "lid_lines",
         "fine lines under the eyes",
-        young=0.06,
+        young=0.03,
         old=0.7,
         strokes=(
             Stroke(((1.9, -0.8), (3.1, -1.12), (4.4, -0.75)), 0.11),
@@ -110,7 +110,7 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "nose_mouth_fold",
         "fold from the wing of the nose to the corner of the mouth",
-        young=0.24,
+        young=0.15,
         old=1.0,
         strokes=(Stroke(((1.95, -4.1), (2.55, -5.0), (3.05, -6.1), (3.35, -7.2)), 0.20),),
         moved_by="smile",
@@ -121,7 +121,7 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "mouth_chin_fold",
         "fold from the corner of the mouth to the jaw",
-        young=0.05,
+        young=0.02,
         old=0.9,
         strokes=(Stroke(((2.75, -7.1), (3.0, -7.9), (3.05, -8.9)), 0.17),),
     ),
@@ -137,7 +137,7 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "chin_crease",
         "crease between lower lip and chin",
-        young=0.22,
+        young=0.15,
         old=0.4,
         strokes=(Stroke(((0.0, -8.55), (0.8, -8.5), (1.6, -8.25)), 0.20),),
     ),
@@ -162,8 +162,8 @@ TRAITS: tuple[Trait, ...] = tuple(Trait(folds.name, folds.about, fixed=True) for
 HABITS = tuple(folds.name for folds in FOLDS if not folds.telling)
 
 DEEPEST = 1.6
-TILT = 0.055  # slope of the skin at the side of a fold of depth 1, per unit of mask slope
-SHADE = 0.28  # share of the light that a fold of depth 1 keeps away
+TILT = 0.06  # slope of the skin at the side of a fold of depth 1, per unit of mask slope
+SHADE = 0.25  # share of the light that a fold of depth 1 keeps away
 FOLD_RGB = (0.65, 0.80, 0.80)  # share of the shade that is in the colour: the depth of a fold looks red
 STEP_CM = 0.03  # for the slope of the masks
 VISIBLE = 0.03

@@ -104,6 +104,7 @@ def test_mouth_opens_between_the_lips_and_not_beside_them(face: Face) -> None:
 
 
 def test_blink_closes_every_eye(face: Face) -> None:
+    assert (opening(face, face.place(subject())) - 0.95).abs().max() < 0.1
     open_eyes = opening(face, face.place(extreme_people(8)))
     people = extreme_people(8)
     people.attributes["eyes_closed"] = torch.ones(8)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from samplers.attributes import Attribute, Normal, Sometimes, Uniform
-from synth.renderers.head.axes import age_years, maleness
+from synth.renderers.head.axes import MEDIAN_AGE_YEARS, age_years, maleness
 from synth.renderers.head.moves import Move
 from synth.renderers.head.traits import Subject
 
@@ -24,8 +24,8 @@ def _sometimes(chance: float, high: float) -> Sometimes:
 
 
 ATTRIBUTES: Final[dict[str, Attribute]] = {
-    "smile": Attribute("strength of a smile", 0.0, "share", 0.0, 1.0, distribution=_sometimes(0.5, 1.0)),
-    "mouth_open": Attribute("how far the jaw drops", 0.0, "share", 0.0, 1.0, distribution=_sometimes(0.25, 0.5)),
+    "smile": Attribute("strength of a smile", 0.0, "share", 0.0, 1.0, distribution=_sometimes(0.45, 0.9)),
+    "mouth_open": Attribute("how far the jaw drops", 0.0, "share", 0.0, 1.0, distribution=_sometimes(0.15, 0.5)),
     "brow_raise": Attribute("raised brows", 0.0, "share", 0.0, 1.0, distribution=_sometimes(0.2, 0.8)),
     "frown": Attribute("knitted brows", 0.0, "share", 0.0, 1.0, distribution=_sometimes(0.15, 0.8)),
     "squint": Attribute("narrowed eyes", 0.0, "share", 0.0, 1.0, distribution=_sometimes(0.2, 0.7)),
@@ -65,12 +65,12 @@ CHANGES: Final[dict[str, tuple[Move, ...]]] = {
         Move((3.0, 2.1, 9), (2.1, 0.80, 4), shift=(0, 0, 0.20)),
         Move((2.9, 2.0, 9), (2.8, 1.0, 4), shift=(0, -0.16, 0)),
         Move((0, 6.0, 8), (6.0, 3.0, 8), shift=(0, 0, -0.20)),
-        Move((5.2, -8.2, 2.5), (2.6, 2.6, 4.2), shift=(0.31, -0.16, 0)),
+        Move((5.2, -8.2, 2.5), (2.6, 2.6, 4.2), shift=(0.27, -0.16, 0)),
         Move((4.2, -9.6, 6.0), (2.6, 2.0, 4.5), shift=(0.18, -0.05, 0)),
         Move((0, -10.5, 8.5), (3.2, 1.6, 4), shift=(0, -0.24, 0.14), stretch=(0.12, 0, 0)),
-        Move((1.7, -10.6, 8.3), (1.1, 1.0, 3), shift=(0.12, -0.06, 0.05)),
-        Move((4.2, -3.8, 7.2), (1.8, 1.8, 4), shift=(-0.04, 0, -0.10)),
-        Move((0, -3.0, 10.5), (2.2, 2.8, 3), shift=(0, -0.07, 0.20), stretch=(0.11, 0, 0)),
+        Move((1.7, -10.6, 8.3), (1.1, 1.0, 3), shift=(0.09, -0.05, 0.05)),
+        Move((4.2, -4.4, 7.0), (2.0, 2.1, 4), shift=(-0.07, 0, -0.14)),
+        Move((0, -3.0, 10.5), (2.2, 2.8, 3), shift=(0, -0.12, 0.24), stretch=(0.12, 0, 0)),
         Move((0, -4.0, 11.2), (1.1, 0.8, 2), shift=(0, -0.09, 0)),
         Move((0, -6.9, 9.6), (3.6, 1.5, 4), shift=(0, -0.10, 0), flat=1.3),
         Move((0, -6.1, 10.1), (2.3, 0.5, 3), shift=(0, -0.10, -0.07)),
@@ -81,9 +81,11 @@ CHANGES: Final[dict[str, tuple[Move, ...]]] = {
         Move((0, -14.4, 5), (0.8, 1.1, 3), shift=(0, 0, 0.22)),
     ),
     "weight": (
-        Move((4.6, -5.6, 6.2), (2.4, 2.6, 4.5), shift=(0.22, -0.05, 0.12)),
-        Move((4.3, -9.0, 5.5), (2.4, 1.8, 4), shift=(0.20, -0.14, 0.06)),
-        Move((0, -11.9, 6.5), (4, 1.7, 3.5), shift=(0, -0.24, 0.10)),
+        Move((4.6, -5.2, 6.2), (2.5, 2.8, 4.5), shift=(0.30, -0.03, 0.17)),
+        Move((4.4, -9.0, 5.5), (2.6, 2.0, 4.2), shift=(0.28, -0.12, 0.08)),
+        Move((0, -11.9, 6.5), (4, 1.7, 3.5), shift=(0, -0.26, 0.12)),
+        Move((3.15, -1.1, 8.3), (1.6, 0.6, 4), shift=(0, 0, 0.05)),
+        Move((0, -4.3, 10.4), (2.2, 1.2, 3), stretch=(0.03, 0, 0)),
         Move((0, -14, -1), (FREE, 4, FREE), stretch=(0.05, 0, 0.03), open="d"),
     ),
     "age": (
@@ -105,19 +107,19 @@ CHANGES: Final[dict[str, tuple[Move, ...]]] = {
         Move((0, -12.2, 5.5), (2.5, 1.4, 3), shift=(0, -0.14, 0.10)),
     ),
 }
+THINNESS: Final = 0.6  # being thin shows less than being heavy
 PARTING_SMILE: Final = 0.4  # a stronger smile shows teeth
-AGE_ZERO_YEARS: Final = 36.0
 AGE_UNIT_YEARS: Final = 18.0  # one coefficient of ageing
 
 
 def coefficients(subject: Subject) -> dict[str, Tensor]:
     """The coefficient (B,) of every entry of `CHANGES` and of the fields of `jaw`: a broad smile parts the lips."""
     parted = ((subject.attributes["smile"] - PARTING_SMILE) / (1 - PARTING_SMILE)).clamp(0.0, 1.0)
-    opened = subject.attributes["mouth_open"]
+    opened, weight = subject.attributes["mouth_open"], subject.traits["weight"]
     derived = {
         "maleness": 2 * maleness(subject) - 1,
-        "weight": subject.traits["weight"],
-        "age": ((age_years(subject) - AGE_ZERO_YEARS) / AGE_UNIT_YEARS).clamp(-1.0, 2.4),
+        "weight": weight.clamp(min=0.0) + THINNESS * weight.clamp(max=0.0),
+        "age": ((age_years(subject) - MEDIAN_AGE_YEARS) / AGE_UNIT_YEARS).clamp(-1.0, 2.4),
         "jaw": opened + 0.10 * parted,
         "lip_lift": parted + 0.25 * opened,
     }

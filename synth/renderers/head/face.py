@@ -62,6 +62,7 @@ INNER_POINTS: Final = {
     "upper_teeth": ((0.0, -7.1, 9.2), (0.0, -6.4, 9.5), 0.0),
     "lower_teeth": ((0.0, -7.1, 9.0), (0.0, -9.0, 9.2), 1.0),
 }
+INTERREFLECTION: Final = 0.45  # skin lights skin: half open hollows are lighter than the sky they see
 NOSTRIL_DARKNESS: Final = 0.9  # share of the sky that a nostril hides
 LANDMARKS: Final = ("pupil_left", "pupil_right", "nose_tip", "mouth_left", "mouth_right")
 
@@ -109,7 +110,9 @@ class Face:
         normals = self._normals(self.canonical.T[None])[0].T.double().cpu().numpy()
         nostril = relief.nostril(mean.points)
         self.nostril = real(nostril)
-        self.occlusion = real(sky_seen(mean.points, normals, mean.faces) * (1 - NOSTRIL_DARKNESS * nostril))
+        seen = sky_seen(mean.points, normals, mean.faces)
+        lifted = seen + INTERREFLECTION * seen * (1 - seen)
+        self.occlusion = real(lifted * (1 - NOSTRIL_DARKNESS * nostril))
 
     def place(self, subject: Subject) -> PlacedFace:
         """Place the faces of B pictures."""

@@ -20,14 +20,14 @@ Array = NDArray[np.float64]
 FORMS: Final = {
     "orbit": (3.10, 0.60, 1.80, 1.10, 0.0, -0.52),
     "orbit, inner": (1.75, 0.70, 0.75, 0.85, 0.0, -0.36),
-    "brow ridge": (3.00, 2.10, 2.00, 0.75, 0.0, 0.20),
+    "brow ridge": (3.00, 2.10, 2.00, 0.80, 0.0, 0.14),
     "temple": (6.60, 3.00, 1.30, 2.20, 0.0, -0.30),
     "cheekbone": (5.10, -1.90, 1.50, 1.10, -20.0, 0.24),
     "cheekbone, front": (4.10, -2.20, 1.30, 0.90, -15.0, 0.18),
-    "cheek hollow": (5.30, -5.20, 1.10, 1.70, 15.0, -0.10),
-    "cheek": (3.50, -4.20, 1.60, 1.60, 0.0, 0.26),
-    "jaw corner": (5.20, -7.60, 1.00, 1.30, 0.0, 0.18),
-    "nasolabial fold": (2.60, -5.50, 0.50, 1.40, -28.0, -0.12),
+    "cheek, low": (4.60, -5.80, 1.60, 1.70, 0.0, 0.14),
+    "cheek": (3.60, -4.20, 1.70, 1.70, 0.0, 0.30),
+    "jaw corner": (5.20, -7.60, 1.10, 1.30, 0.0, 0.08),
+    "nasolabial fold": (2.60, -5.50, 0.50, 1.40, -28.0, -0.14),
     "beside the mouth": (3.20, -7.60, 0.80, 1.10, 0.0, -0.06),
     "mentolabial fold": (0.00, -8.50, 1.60, 0.45, 0.0, -0.16),
     "chin": (0.00, -10.10, 1.30, 0.95, 0.0, 0.36),
@@ -43,13 +43,13 @@ FORMS: Final = {
 #: the nose on the midline: y, z of the ridge | half width of the roof | drop of the wall per cm beside the roof
 RIDGE: Final = np.array(
     [
-        (2.80, 8.55, 0.80, 1.0),
-        (1.60, 9.00, 0.70, 1.2),
-        (0.60, 9.12, 0.58, 1.4),
-        (-0.80, 9.92, 0.45, 1.7),
-        (-2.40, 10.80, 0.42, 1.9),
-        (-3.60, 11.48, 0.50, 2.0),
-        (-4.20, 11.62, 0.55, 2.1),
+        (2.80, 8.50, 0.80, 0.7),
+        (1.60, 8.90, 0.70, 0.8),
+        (0.60, 9.08, 0.60, 1.1),
+        (-0.80, 9.85, 0.50, 1.55),
+        (-2.40, 10.76, 0.48, 1.85),
+        (-3.60, 11.45, 0.56, 1.95),
+        (-4.20, 11.58, 0.60, 2.00),
         (-4.60, 11.10, 0.50, 2.2),
         (-5.00, 10.20, 0.40, 2.2),
         (-5.40, 9.30, 0.40, 2.2),
@@ -57,6 +57,7 @@ RIDGE: Final = np.array(
 )
 #: centre x, y, z | radii x, y, z of the balls that make the tip and the wings
 BALLS: Final = ((0.00, -3.95, 10.52, 0.94, 0.92, 1.06), (1.02, -4.38, 9.35, 0.76, 0.80, 1.00))
+WALL_FOOT: Final = 1.8  # cm from the midline; farther out the walls fall steeply
 BALL_BLEND: Final = 0.7  # cm over which tip and wings round into the walls
 BALL_RIM: Final = 0.15  # nearer to its rim a ball goes on as a cone: walls stay open to the lattice
 NOSTRIL: Final = (0.60, -4.66, 0.30, 0.20, -25.0, -0.50)  # the hollow, like FORMS
@@ -64,7 +65,7 @@ NOSTRIL_OPENING: Final = (0.64, -4.70, 0.34, 0.17, -18.0)  # the dark opening, l
 
 LID_THICKNESS: Final = 0.13
 LID_BLEND: Final = 0.55  # cm over which lids and nose round into the skin beside them
-NOSE_BLEND: Final = 0.5
+NOSE_BLEND: Final = 0.62
 #: half axes of the body over which the lids are draped (towards the nose, outwards, up, ahead): wider than the
 #: eyeball, so that it carries the corners too
 EYE_BODY: Final = (1.85, 1.57, 1.30, anatomy.EYEBALL_RADIUS)
@@ -127,6 +128,7 @@ def nose(x: Array, y: Array) -> Array:
     along = natural_spline(-RIDGE[:, 0], RIDGE[:, 1:], -np.clip(y, foot, top).ravel())
     ridge, roof, wall = along.T.reshape(3, *y.shape)
     beside = np.sqrt(x**2 + roof**2) - roof
+    beside = beside + np.maximum(np.abs(x) - WALL_FOOT, 0) ** 2
     height: Array = ridge - wall * beside - 3 * np.maximum(y - top, 0) - 6 * np.maximum(foot - y, 0)
     for ball in BALLS:
         height = smooth_max(height, _ball(x, y, ball), BALL_BLEND)
@@ -199,12 +201,11 @@ def forms(points: Array, outwards: Array) -> Array:
     Near the middle of the face it goes straight ahead, so that eyes and mouth keep their width.
     """
     x, y, z = np.moveaxis(points, -1, 0)
-    height: Array = np.clip((z + 0.5) / 2.5, 0, 1) * sum(
-        (bump(x, y, form) for form in FORMS.values()), np.zeros_like(x)
-    )
+    height = np.clip((z + 0.5) / 2.5, 0, 1) * sum((bump(x, y, form) for form in FORMS.values()), np.zeros_like(x))
     level = np.clip((np.abs(x) - 4.2) / 1.5, 0, 1)[..., None]
     direction = level * outwards + (1 - level) * np.array((0.0, 0.0, 1.0))
-    return height[..., None] * direction
+    moved: Array = height[..., None] * direction
+    return moved
 
 
 def face_relief(points: Array, aperture: NDArray[np.bool_]) -> tuple[Array, Array]:

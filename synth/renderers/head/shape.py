@@ -124,7 +124,7 @@ EYES: Final = (
     ),
     ShapeTrait(
         "outer_hood", "skin hooding the outer corner of the eye",
-        (Move((4.3, 0.85, 7.8), (0.9, 0.6, 4), shift=(0, -0.17, 0.12)),),
+        (Move((4.3, 0.85, 7.8), (0.9, 0.6, 4), shift=(0, -0.13, 0.11)),),
     ),
     ShapeTrait(
         "inner_fold", "fold of skin over the inner corner of the eye",
@@ -330,22 +330,22 @@ ASYMMETRIES: Final = (
     ShapeTrait(
         "mouth_aside", "mouth to one side", (Move((0, -6.9, 9.8), (3.2, 1.6, 4), shift=(0.13, 0, 0), odd=True),)
     ),
-    ShapeTrait("mouth_slant", "slanting mouth", (Move((0, -6.9, 9.8), (3.4, 1.5, 4), turn=0.035, odd=True),)),
+    ShapeTrait("mouth_slant", "slanting mouth", (Move((0, -6.9, 9.8), (3.4, 1.5, 4), turn=0.028, odd=True),)),
     ShapeTrait("chin_aside", "chin to one side", (Move((0, -10.5, 9), (3.2, 2, 5), shift=(0.19, 0, 0), odd=True),)),
-    ShapeTrait("eye_slant", "one eye higher", (Move((3.15, 0.1, 8), (2.2, 1.5, 4), shift=(0, 0.07, 0), odd=True),)),
+    ShapeTrait("eye_slant", "one eye higher", (Move((3.15, 0.1, 8), (2.2, 1.5, 4), shift=(0, 0.055, 0), odd=True),)),
     ShapeTrait(
         "eye_difference",
         "one eye wider open",
         (Move((3.15, 0, 8), (2, 0.85, 4), stretch=(0, 0.075, 0), flat=2, odd=True),),
     ),
-    ShapeTrait("brow_slant", "one brow higher", (Move((2.9, 2, 9), (2.4, 0.8, 4), shift=(0, 0.12, 0), odd=True),)),
+    ShapeTrait("brow_slant", "one brow higher", (Move((2.9, 2, 9), (2.4, 0.8, 4), shift=(0, 0.10, 0), odd=True),)),
     ShapeTrait(
-        "cheek_difference", "one cheek fuller", (Move((4.5, -5, 6.5), (2.2, 2.2, 4), shift=(0.17, 0, 0.12), odd=True),)
+        "cheek_difference", "one cheek fuller", (Move((4.5, -5, 6.5), (2.2, 2.2, 4), shift=(0.13, 0, 0.09), odd=True),)
     ),
     ShapeTrait(
         "jaw_difference",
         "one side of the jaw wider",
-        (Move((5, -8.5, 3), (2.5, 2.3, 4), shift=(0.20, 0, 0), odd=True),),
+        (Move((5, -8.5, 3), (2.5, 2.3, 4), shift=(0.15, 0, 0), odd=True),),
     ),
 )
 

@@ -46,8 +46,8 @@ class Template:
 
 def _lid_rows(points: Array, columns: int) -> tuple[int, int]:
     """The rows that become the upper and the lower lid margin."""
-    level = int(np.argmin(np.abs(points[:, columns // 2, 1])))
-    column = columns // 2 + int(np.argmin(np.abs(points[level, columns // 2 :, 0] - anatomy.EYE_X)))
+    level = points[np.argmin(np.abs(points[:, columns // 2, 1]))]
+    column = int(np.argmin(np.abs(level[:, 0] - anatomy.EYE_X) + FAR * (level[:, 2] < 5)))
     y = np.where(points[:, column, 2] > 5, points[:, column, 1], -FAR)
     return int(np.argmin(np.abs(y - LID_ROW_Y))), int(np.argmin(np.abs(y + LID_ROW_Y)))
 

@@ -145,7 +145,7 @@ BEARD_AREA = (
     Spot(6.0, -5.6, 1.3, 2.4),
 )
 LIP_AREA = Spot(0.0, -6.9, 2.0, 0.55, mirrored=False)
-NOSTRIL_DARKNESS = 4.0
+NOSTRIL_DARKNESS = 1.7
 BEARD_MELANIN, BEARD_YELLOW = 0.62, -0.45  # hair below the skin is dark and lets it look bluish
 BLUSH_AREA = Spot(4.4, -2.6, 1.9, 1.3)
 BLUSH_BLOOD = 0.5
@@ -183,7 +183,7 @@ class _Layer:
 
 
 class Complexion:
-    """Regional pigment of the whole mesh, as tables over its vertices; `nostril` (N,) is 1 in the openings of the nose."""
+    """Regional pigment of the whole mesh, as tables over its vertices; `nostril` (N,) is 1 where the nose opens."""
 
     def __init__(self, canonical: Tensor, nostril: Tensor) -> None:
         blotches = [masks.noise(canonical, BLOTCH_CM, f"blotch {i}") for i in range(PATTERNS)]
@@ -193,9 +193,8 @@ class Complexion:
         beard = masks.spots_mask(canonical, BEARD_AREA) * (1.0 - masks.spot_mask(canonical, LIP_AREA))
         beard = masks.smooth_step(0.1, 0.8, beard)
         blush = masks.spot_mask(canonical, BLUSH_AREA)
-        self.melanin = _Layer(
-            (*MELANIN, Region(lambda _: grain + NOSTRIL_DARKNESS * nostril, 1.0)), canonical, blotches[0], beard
-        )
+        everybody = Region(lambda _: grain + NOSTRIL_DARKNESS * nostril, 1.0)
+        self.melanin = _Layer((*MELANIN, everybody), canonical, blotches[0], beard)
         self.blood = _Layer(BLOOD, canonical, blush, *blotches, *mottles)
         self.yellow = _Layer(YELLOW, canonical, beard)
 

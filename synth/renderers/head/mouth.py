@@ -1,9 +1,9 @@
 """The mouth behind the lips: upper and lower teeth with their gums, the tongue, and the throat behind them.
 
 Teeth and tongue are one small mesh. Its height hangs on two points of the face: the middle of the upper incisors' edge,
-fixed to the skull, and that of the lower ones, which drops with the jaw. Its depth follows the line of the lips, so that
-no tooth comes through them. Pictures with closed lips do not draw it. This module does not know how lips move; it looks
-how far apart they are.
+fixed to the skull, and that of the lower ones, which drops with the jaw. Its depth follows the line of the lips, so
+that no tooth comes through them. Pictures with closed lips do not draw it. This module does not know how lips move; it
+looks how far apart they are.
 
 Shapes: B pictures, n vertices of the mouth.
 """

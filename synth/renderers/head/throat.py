@@ -18,8 +18,8 @@ from synth.renderers.head.mesh import Surface, grid_faces
 #: The way back along the upper lip: cm behind it, cm away from the line of the lips, share of their width, light.
 WAY_BACK: Final = (
     (0.00, 0.00, 1.00, 0.70),
-    (0.22, 0.22, 0.97, 0.50),
-    (0.90, 0.60, 0.88, 0.38),
+    (0.30, 0.12, 0.96, 0.50),
+    (0.90, 0.50, 0.86, 0.38),
     (2.20, 0.75, 0.76, 0.28),
     (3.80, 0.30, 0.62, 0.18),
 )
@@ -51,9 +51,8 @@ class Throat:
         self.faces = grid_faces(rows, columns).to(device)
         back, away, narrow, light = torch.tensor(there_and_back, device=device)[:, None].unbind(-1)  # (R, 1) each
         side = torch.tensor([1.0] * len(WAY_BACK) + [-1.0] * len(WAY_BACK), device=device)[:, None]
-        taper = 1.0 - smooth_step(
-            0.3, 1.0, (x[self.upper] * (1.0 / CORNER_CM)).abs()
-        )  # the sheet closes at the corners
+        aside = (x[self.upper] * (1.0 / CORNER_CM)).abs()
+        taper = 1.0 - smooth_step(0.1, 0.85, aside)  # the sheet closes at the corners
         shut = torch.zeros_like(taper)
         self.shift = torch.stack((shut + 0.0 * back, side * away * taper, shut - back), -1)[None]  # (1, R, k, 3)
         self.narrow = narrow

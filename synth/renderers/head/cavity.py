@@ -18,6 +18,8 @@ PICTURE: Final = 800  # cells across a depth picture
 CELL_CM: Final = 0.22
 DEPTH_SLACK_CM: Final = 0.25  # a vertex this little behind the front of its cell still counts as seen
 REACH_CM: Final = 3.0  # blockers farther away than this count for less
+BODY_Y: Final = -18.5  # shoulders and chest hide the sky below: a flat oval about the foot of the neck
+BODY_RADIUS: Final = (20.0, 10.0)  # cm sideways and to the front and back
 
 
 def _directions(count: int) -> Array:
@@ -36,6 +38,14 @@ def _frame(direction: Array) -> tuple[Array, Array]:
     return right, np.cross(direction, right)
 
 
+def _behind_body(points: Array, direction: Array) -> NDArray[np.bool_]:
+    """Whether the body hides a direction from each point."""
+    if direction[1] > -0.05:
+        return np.zeros(len(points), bool)
+    foot = points + direction * ((BODY_Y - points[:, 1:2]) / direction[1])
+    return (foot[:, 0] / BODY_RADIUS[0]) ** 2 + (foot[:, 2] / BODY_RADIUS[1]) ** 2 < 1
+
+
 def sky_seen(points: Array, normals: Array, faces: NDArray[np.int64]) -> Array:
     """Share (N,) of the cosine-weighted sky that each vertex sees, 1 in the open."""
     dots: Array = np.concatenate((points, points[faces].mean(1)))  # vertices and triangle middles
@@ -49,7 +59,8 @@ def sky_seen(points: Array, normals: Array, faces: NDArray[np.int64]) -> Array:
         np.maximum.at(front, (row, column), depth)
         covered = front[row, column][: len(points)] - depth[: len(points)]
         weight = np.maximum(np.sum(normals * direction, 1), 0)
-        nearness = np.clip(1.5 - 0.5 * covered / REACH_CM, 0.35, 1)
+        nearness = np.clip(1.5 - 0.5 * covered / REACH_CM, 0.5, 1)
         blocked = nearness * np.clip((covered - DEPTH_SLACK_CM) / DEPTH_SLACK_CM, 0, 1)
+        blocked = np.where(_behind_body(points, direction), 1.0, blocked)
         seen, whole = seen + weight * (1 - blocked), whole + weight
     return seen / whole

@@ -62,8 +62,8 @@ INNER_POINTS: Final = {
     "upper_teeth": ((0.0, -7.1, 9.2), (0.0, -6.4, 9.5), 0.0),
     "lower_teeth": ((0.0, -7.1, 9.0), (0.0, -9.0, 9.2), 1.0),
 }
-INTERREFLECTION: Final = 0.45  # skin lights skin: half open hollows are lighter than the sky they see
-NOSTRIL_DARKNESS: Final = 0.9  # share of the sky that a nostril hides
+INTERREFLECTION: Final = 0.3  # skin lights skin: half open hollows are lighter than the sky they see
+NOSTRIL_DARKNESS: Final = 0.8  # share of the sky that a nostril hides
 LANDMARKS: Final = ("pupil_left", "pupil_right", "nose_tip", "mouth_left", "mouth_right")
 
 

@@ -61,7 +61,7 @@ WALL_FOOT: Final = 1.8  # cm from the midline; farther out the walls fall steepl
 BALL_BLEND: Final = 0.7  # cm over which tip and wings round into the walls
 BALL_RIM: Final = 0.15  # nearer to its rim a ball goes on as a cone: walls stay open to the lattice
 NOSTRIL: Final = (0.60, -4.66, 0.30, 0.20, -25.0, -0.50)  # the hollow, like FORMS
-NOSTRIL_OPENING: Final = (0.64, -4.70, 0.34, 0.17, -18.0)  # the dark opening, like FORMS without height
+NOSTRIL_OPENING: Final = (0.64, -4.70, 0.31, 0.15, -18.0)  # the dark opening, like FORMS without height
 
 LID_THICKNESS: Final = 0.13
 LID_BLEND: Final = 0.55  # cm over which lids and nose round into the skin beside them
@@ -139,7 +139,7 @@ def lip_line(x: Array) -> Array:
     """Height y at which the lips meet."""
     u = np.clip(np.abs(x) / anatomy.MOUTH_CORNER[0], 0, 1.4)
     return (
-        anatomy.STOMION[1] - 0.04 * np.exp(-((u / 0.2) ** 2)) + 0.12 * u**2 - 0.05 * np.exp(-(((u - 0.55) / 0.25) ** 2))
+        anatomy.STOMION[1] - 0.04 * np.exp(-((u / 0.2) ** 2)) + 0.19 * u**2 - 0.05 * np.exp(-(((u - 0.55) / 0.25) ** 2))
     )
 
 

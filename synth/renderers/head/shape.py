@@ -132,7 +132,7 @@ EYES: Final = (
     ),
     ShapeTrait(
         "eye_bags", "fullness under the eyes",
-        (Move((3.2, -1.05, 8.3), (1.2, 0.4, 4), shift=(0, 0, 0.13)),),
+        (Move((3.2, -1.05, 8.3), (1.2, 0.45, 4), shift=(0, 0, 0.10)),),
     ),
 )  # fmt: skip
 
@@ -283,7 +283,7 @@ MOUTH: Final = (
     ),
     ShapeTrait(
         "mouth_corner_tilt", "mouth corners up",
-        (Move((2.5, -6.9, 9), (0.9, 0.8, 3), shift=(0, 0.14, 0)),),
+        (Move((2.5, -6.9, 9), (0.9, 0.8, 3), shift=(0, 0.11, 0)),),
     ),
     ShapeTrait(
         "lip_line_wave", "wave of the line between the lips",
@@ -355,12 +355,12 @@ PADS: Final = (
     ("pad_forehead_side", "side of the forehead", 4.0, 4.4, 1.3, 0.17),
     ("pad_brow_outer", "outer end of the brow", 4.8, 1.7, 0.9, 0.17),
     ("pad_socket_inner", "inner corner of the socket", 1.7, 0.9, 0.7, 0.17),
-    ("pad_cheek_inner", "cheek beside the nose", 2.4, -2.9, 0.8, 0.15),
-    ("pad_cheek_middle", "middle of the cheek", 3.9, -3.5, 0.9, 0.16),
+    ("pad_cheek_inner", "cheek beside the nose", 2.4, -2.9, 0.8, 0.12),
+    ("pad_cheek_middle", "middle of the cheek", 3.9, -3.5, 0.9, 0.13),
     ("pad_cheek_outer", "outer cheek", 5.7, -3.6, 1.1, 0.19),
-    ("pad_mouth_side", "cheek beside the mouth", 3.7, -6.8, 0.9, 0.17),
-    ("pad_lip_side", "skin beside the philtrum", 1.7, -5.9, 0.8, 0.15),
-    ("pad_mouth_corner", "pad under the mouth corner", 2.6, -8.0, 0.9, 0.18),
+    ("pad_mouth_side", "cheek beside the mouth", 3.7, -6.8, 1.0, 0.13),
+    ("pad_lip_side", "skin beside the philtrum", 1.7, -5.9, 0.8, 0.11),
+    ("pad_mouth_corner", "pad under the mouth corner", 2.6, -8.0, 0.9, 0.13),
     ("pad_chin_side", "side of the chin", 2.3, -9.5, 1.0, 0.22),
 )
 

@@ -20,15 +20,18 @@ LEAST_OVERLAP: Final = 0.5
 
 def detected(pictures: Tensor, cascade: str = CASCADES[0]) -> Tensor:
     """Whether a face is found where it is: bool (B,) for pictures uint8 (B, H, H, 3)."""
-    judge = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / cascade))
+    judge = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / cascade))
     return torch.tensor([_found(judge, picture) for picture in pictures.numpy()], dtype=torch.bool)
 
 
 def _found(judge: cv2.CascadeClassifier, picture: NDArray[np.uint8]) -> bool:
     grey = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (ENLARGED_PX, ENLARGED_PX))
-    wide = cv2.copyMakeBorder(grey, *[BORDER_PX] * 4, cv2.BORDER_REPLICATE)
+    wide = cv2.copyMakeBorder(grey, BORDER_PX, BORDER_PX, BORDER_PX, BORDER_PX, cv2.BORDER_REPLICATE)
     scale = 112 / ENLARGED_PX
-    boxes = [[(x - BORDER_PX) * scale, (y - BORDER_PX) * scale, w * scale] for x, y, w, _ in judge.detectMultiScale(wide, 1.05, 3)]
+    boxes = [
+        [(x - BORDER_PX) * scale, (y - BORDER_PX) * scale, w * scale]
+        for x, y, w, _ in judge.detectMultiScale(wide, 1.05, 3)
+    ]
     return any(_overlap((x, y, x + side, y + side), EXPECTED_BOX) >= LEAST_OVERLAP for x, y, side in boxes)
 
 

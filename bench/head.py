@@ -22,7 +22,10 @@ SEED = 7
 FRONTAL_DEG = 10.0
 WIDE_DEG = 30.0
 VISIBLE_GREY_LEVELS = 0.25  # a trait that moves the picture less than this on average does not count as visible
-HARMLESS: dict[str, Law] = {"yaw_deg": Uniform(low=-FRONTAL_DEG, high=FRONTAL_DEG), "pitch_deg": Uniform(low=-FRONTAL_DEG, high=FRONTAL_DEG)}
+HARMLESS: dict[str, Law] = {
+    "yaw_deg": Uniform(low=-FRONTAL_DEG, high=FRONTAL_DEG),
+    "pitch_deg": Uniform(low=-FRONTAL_DEG, high=FRONTAL_DEG),
+}
 
 
 def people(count: int, seed: int = SEED) -> Tensor:
@@ -121,8 +124,18 @@ def measure() -> list[Measurement]:
         Measurement("pictures of 224 px on one core", pictures_per_second(224, 32), "pictures/s"),
         Measurement("faces found, frontal", 100 * found["frontal"], "%", 97),
         Measurement("faces found, yaw within 30 degrees", 100 * found["within 30 degrees"], "%", 85),
-        Measurement("traits that show", float(len(visible)), "traits", note=f"of {len(effects)}; not: {', '.join(dull) or 'none'}"),
-        Measurement("median effect of a trait", float(torch.tensor(list(effects.values())).median()), "grey levels", VISIBLE_GREY_LEVELS),
+        Measurement(
+            "traits that show",
+            float(len(visible)),
+            "traits",
+            note=f"of {len(effects)}; not: {', '.join(dull) or 'none'}",
+        ),
+        Measurement(
+            "median effect of a trait",
+            float(torch.tensor(list(effects.values())).median()),
+            "grey levels",
+            VISIBLE_GREY_LEVELS,
+        ),
         Measurement("cosine of strangers, spread", cosine_spread(visible), "", 0.09, at_most=True),
         Measurement("cosine against likeness of pictures", rank_correlation(200), "rank correlation"),
     ]

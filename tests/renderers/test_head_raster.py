@@ -21,7 +21,9 @@ def random_screen(seed: int, pictures: int, vertices: int, triangles: int, sprea
     depth = torch.rand(pictures, vertices, generator=chance) * 50
     hidden = torch.rand(pictures, vertices, generator=chance) < 0.4
     faces = torch.randint(0, vertices, (triangles, 3), generator=chance)
-    return raster.Screen(raster.snap(place[0]), raster.snap(place[1]), raster.snap_depth(depth), hidden, faces, triangles // 2)
+    return raster.Screen(
+        raster.snap(place[0]), raster.snap(place[1]), raster.snap_depth(depth), hidden, faces, triangles // 2
+    )
 
 
 def lattice(columns: int, jitter: int, seed: int) -> raster.Screen:
@@ -38,8 +40,12 @@ def lattice(columns: int, jitter: int, seed: int) -> raster.Screen:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**31), st.integers(1, 3), st.integers(3, 60), st.integers(1, 80), st.sampled_from([2.0, 12.0, 60.0]))
-def test_both_kernels_give_equal_integers(seed: int, pictures: int, vertices: int, triangles: int, spread: float) -> None:
+@given(
+    st.integers(0, 2**31), st.integers(1, 3), st.integers(3, 60), st.integers(1, 80), st.sampled_from([2.0, 12.0, 60.0])
+)
+def test_both_kernels_give_equal_integers(
+    seed: int, pictures: int, vertices: int, triangles: int, spread: float
+) -> None:
     screen = random_screen(seed, pictures, vertices, triangles, spread)
     keys = raster.visible(screen, SIZE)
     assert torch.equal(keys, raster_numba.visible(screen, SIZE))

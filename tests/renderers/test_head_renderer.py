@@ -63,6 +63,12 @@ def test_both_rasterisers_make_the_same_picture(renderer: HeadRenderer) -> None:
     assert torch.equal(renderer.render(views), HeadRenderer(kernel="torch").render(views))
 
 
+def test_many_at_once_as_on_a_gpu_gives_the_same_pictures(renderer: HeadRenderer) -> None:
+    views, together = portraits(people(7), {}), HeadRenderer(kernel="torch")
+    together._at_once = 4
+    assert torch.equal(renderer.render(views), together.render(views))
+
+
 def ends(attribute: Attribute) -> tuple[float, float]:
     """Two values far apart but usual."""
     if attribute.choices:

@@ -1,8 +1,8 @@
 """Pose and camera: from centimetres on the head to pixels of a picture aligned to the five-point template.
 
-The head turns about `PIVOT`, a point inside the neck; a vertex follows by its share, so the neck twists between head and
-shoulders. The camera stands in front at a distance that goes with its focal length (a wide lens is held close, and noses
-grow), and at last the picture is moved, turned and scaled until the five landmarks fit the template as well as a
+The head turns about `PIVOT`, a point inside the neck; a vertex follows by its share, so the neck twists between head
+and shoulders. The camera stands in front at a distance that goes with its focal length (a wide lens is held close, and
+noses grow), and at last the picture is moved, turned and scaled until the five landmarks fit the template as well as a
 similarity can. This module does not know what is posed.
 
 Shapes: B pictures, N vertices.
@@ -73,7 +73,7 @@ class Camera:
     shift: Tensor  # float32 (B, 2), px
 
     def turn(self, directions: Triple, follow: Tensor) -> Triple:
-        """Directions in the head's frame to the world's; `follow` (N,) turns them in part, and then they are not quite unit."""
+        """Directions in the head's frame to the world's; `follow` (N,) turns them in part (then not quite unit)."""
         x, y, z = directions
         turned = [
             self.rotation[:, i, 0, None] * x + self.rotation[:, i, 1, None] * y + self.rotation[:, i, 2, None] * z

@@ -1,7 +1,7 @@
 """Everything that can be said of a head: all traits, in the order of the identity vector, and all attributes.
 
-The parts declare their own; here they are only listed. The order of traits is part of what a recipe's seed means: append.
-This module does not know what any of them does.
+The parts declare their own; here they are only listed. The order of traits is part of what a recipe's seed means:
+append. This module does not know what any of them does.
 """
 
 from collections.abc import Mapping

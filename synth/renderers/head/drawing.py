@@ -24,9 +24,17 @@ NEAR_CM: Final = 24.0  # the scene's near end, in front of the pivot
 class Kernel(Protocol):
     """The three functions of `raster`, in any form that gives the same integers."""
 
-    def visible(self, screen: raster.Screen, size: int) -> Tensor: ...
-    def seen(self, screen: raster.Screen, keys: Tensor) -> Tensor: ...
-    def resolve(self, screen: raster.Screen, keys: Tensor, channels: Tensor) -> Tensor: ...
+    def visible(self, screen: raster.Screen, size: int) -> Tensor:
+        """`raster.visible`."""
+        ...
+
+    def seen(self, screen: raster.Screen, keys: Tensor) -> Tensor:
+        """`raster.seen`."""
+        ...
+
+    def resolve(self, screen: raster.Screen, keys: Tensor, channels: Tensor) -> Tensor:
+        """`raster.resolve`."""
+        ...
 
 
 def kernel_named(name: str, device: torch.device) -> tuple[str, Kernel]:
@@ -45,7 +53,9 @@ def kernel_named(name: str, device: torch.device) -> tuple[str, Kernel]:
 class Drawing:
     """What shows of a scene, for B pictures."""
 
-    def __init__(self, kernel: Kernel, scene: Scene, camera: Camera, size: int, nearer_than: Tensor | None = None) -> None:
+    def __init__(
+        self, kernel: Kernel, scene: Scene, camera: Camera, size: int, nearer_than: Tensor | None = None
+    ) -> None:
         """`nearer_than`: keys of a drawing that hides whatever lies behind it."""
         self._kernel = kernel
         self.scene = scene
@@ -75,7 +85,10 @@ class Drawing:
         return self._camera.turn(normals, self.scene.follow.index_select(0, self.seen))
 
     def samples(self, channels: Sequence[Tensor]) -> Tensor:
-        """Values of the seen vertices, C times float32 (B, M) in [0, 16), at every sample: int32 (B, H, H, S, C), 1 is `CHANNEL_ONE`."""
+        """Values of the seen vertices at every sample: int32 (B, H, H, S, C), in steps of 1 / `CHANNEL_ONE`.
+
+        `channels` are C times float32 (B, M), each in [0, 16).
+        """
         pictures, vertices = self.scene.matter.gloss.shape
         together = channels[0].new_empty(pictures, len(self.seen), len(channels))
         for i, channel in enumerate(channels):
@@ -86,7 +99,7 @@ class Drawing:
 
 
 def pixels(samples: Tensor) -> Tensor:
-    """Mean of the samples of every pixel: float32 (B, H, H, C) from int32 or float32 (B, H, H, S, C) in steps of `CHANNEL_ONE`."""
+    """Mean of the samples of every pixel: float32 (B, H, H, C) from (B, H, H, S, C) in steps of 1 / `CHANNEL_ONE`."""
     first, *others = samples.unbind(3)
     total = first
     for sample in others:

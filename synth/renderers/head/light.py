@@ -1,7 +1,7 @@
 """Light on every vertex: one lamp, a room around it, and what both mirror in the surface.
 
-The lamp may be a bare bulb or a wide window. In skin light wanders before it leaves, red farthest: its terminator and the
-edges of its shadows are wrapped per channel. The room is a smooth field (constant and linear terms of spherical
+The lamp may be a bare bulb or a wide window. In skin light wanders before it leaves, red farthest: its terminator and
+the edges of its shadows are wrapped per channel. The room is a smooth field (constant and linear terms of spherical
 harmonics): a bright ceiling, a wall to one side, a floor. This module does not know what it lights.
 
 Shapes: B pictures, N vertices. World axes: x to the picture's right, y up, z to the camera.
@@ -18,7 +18,7 @@ from torch import Tensor
 from samplers.attributes import Attribute, Normal, Sometimes, Uniform
 from synth.renderers.head.camera import Triple
 from synth.renderers.head.mesh import unit
-from synth.renderers.head.scene import Matter
+from synth.renderers.head.scene import Matter, Scene
 from synth.renderers.head.shadow import ShadowMap, cast
 
 ATTRIBUTES: Final[dict[str, Attribute]] = {
@@ -56,7 +56,12 @@ KEY_LIGHT, ROOM_LIGHT = 2.1, 0.62  # what the lamp and the room give when all li
 WRAP_SKIN: Final = (0.24, 0.12, 0.07)  # how far light creeps around soft matter: red, green, blue
 WRAP_LAMP: Final = 0.14  # the same for a wide lamp on anything
 SHADOW_TINT: Final = (0.75, 0.30, 0.12)  # how much of a shadow's edge fills with scattered light in soft matter
-SKY, FLOOR, WALL, FRONT = 0.42, 0.30, 0.22, 0.15  # the room's light from above, the floor's share, from one side, from the camera
+SKY, FLOOR, WALL, FRONT = (
+    0.42,
+    0.30,
+    0.22,
+    0.15,
+)  # the room's light from above, the floor's share, from one side, from the camera
 FRESNEL_AT_NORMAL: Final = 0.04
 WARMTH_LOG_RGB: Final = (-0.42, 0.0, 0.58)  # change of log colour per unit of log temperature
 WARMTH_NEUTRAL_K: Final = 5500.0
@@ -64,7 +69,7 @@ RIM_AZIMUTH_DEG, RIM_ELEVATION_DEG = 150.0, 25.0
 
 LAMP_TEXELS: Final = 96  # side of the lamp's shadow map
 SKY_TEXELS: Final = 40  # coarse: the room's light has no edges
-SKY_EVERY: Final = 2  # so many vertices share one in the sky's map
+LAMP_EVERY, SKY_EVERY = 2, 4  # one of so many vertices is dropped onto the lamp's map, and onto the sky's
 SKY_TOWARDS: Final = (0.0, 0.8, 0.6)  # where most of the room's light comes from: unit
 SKY_SHADE: Final = 0.6  # how much of it a deep shadow takes away
 
@@ -136,13 +141,21 @@ def lit(matter: Matter, world: Triple, normals: Triple, lamps: Lamps, shadows: S
     return colours
 
 
-def cast_shadows(world: Triple, absent: Tensor, lamps: Lamps) -> Shadows:
+def cast_shadows(scene: Scene, world: Triple, lamps: Lamps) -> Shadows:
     """The shadows of all matter, given its posed positions: the lamp's, and those of the bright part of the room."""
     sky = lamps.towards.new_tensor(SKY_TOWARDS).expand_as(lamps.towards)
-    thinned = (world[0][:, ::SKY_EVERY], world[1][:, ::SKY_EVERY], world[2][:, ::SKY_EVERY])
+    full = torch.ones_like(lamps.softness)
     return Shadows(
-        lamp=cast(world, absent, lamps.towards, lamps.softness, LAMP_TEXELS),
-        sky=cast(thinned, absent[:, ::SKY_EVERY], sky, torch.ones_like(lamps.softness), SKY_TEXELS),
+        lamp=cast(*_thinned(scene, world, LAMP_EVERY), lamps.towards, lamps.softness, LAMP_TEXELS),
+        sky=cast(*_thinned(scene, world, SKY_EVERY), sky, full, SKY_TEXELS),
+    )
+
+
+def _thinned(scene: Scene, world: Triple, every: int) -> tuple[Triple, Tensor]:
+    """One vertex of so many: neighbours on the list are neighbours on the head, and nearer together than texels."""
+    some, (x, y, z) = scene.thinned(every), world
+    return (x.index_select(1, some), y.index_select(1, some), z.index_select(1, some)), scene.absent.index_select(
+        1, some
     )
 
 

@@ -27,7 +27,8 @@ ATTRIBUTES: Final[dict[str, Attribute]] = {
         1.0, "ratio", 0.5, 2, distribution=Normal(mean=1, std=0.06, low=0.8, high=1.25),
     ),
     "contrast": Attribute(
-        "Contrast about middle grey.", 1.0, "ratio", 0.5, 1.6, distribution=Normal(mean=1.03, std=0.07, low=0.78, high=1.25)
+        "Contrast about middle grey.",
+        1.0, "ratio", 0.5, 1.6, distribution=Normal(mean=1.03, std=0.07, low=0.78, high=1.25),
     ),
     "saturation": Attribute(
         "Strength of colours; 0 is black and white.",
@@ -42,7 +43,8 @@ ATTRIBUTES: Final[dict[str, Attribute]] = {
         0.0, "share", -1, 1, distribution=Normal(std=0.08, low=-0.35, high=0.35),
     ),
     "vignette": Attribute(
-        "Darkening of the corners.", 0.0, "share", 0, 1, distribution=Sometimes(chance=0.3, then=Uniform(low=0.05, high=0.5))
+        "Darkening of the corners.",
+        0.0, "share", 0, 1, distribution=Sometimes(chance=0.3, then=Uniform(low=0.05, high=0.5)),
     ),
     "blur_px": Attribute(
         "Blur of focus and motion: standard deviation in pixels of a 112 px picture.",
@@ -117,8 +119,8 @@ class Darkroom:
         """Adds noise, common to the channels and of each, strongest in the middle greys."""
         if not bool((grey_levels > 0).any()):
             return shown
-        # The picture's key is itself random: its bits say where its walk through the table starts, and how long its steps
-        # are; odd ones meet every entry.
+        # The picture's key is itself random: its bits say where its walk through the table starts, and how long its
+        # steps are; odd ones meet every entry.
         start, step = key[:, :1], (key[:, 1:] & 6) + 1
         place = torch.arange(shown[0].numel(), device=shown.device)
         grains = self._noise[(start + place * step) & (NOISE_TABLE - 1)].view(shown.shape)
@@ -132,13 +134,16 @@ def _gain(attributes: Mapping[str, Tensor]) -> Tensor:
     exposure = attributes["exposure_ev"] * math.log(2)
     channels = zip(CAST_LOG_WARM, CAST_LOG_GREEN, strict=True)
     return torch.stack(
-        [(exposure + attributes["cast_warm"] * warm + attributes["cast_green"] * green).exp() for warm, green in channels],
+        [
+            (exposure + attributes["cast_warm"] * warm + attributes["cast_green"] * green).exp()
+            for warm, green in channels
+        ],
         -1,
     )
 
 
 def _film(light: Tensor, gamma: Tensor) -> Tensor:
-    """The film's curve and the display's: linear light to display values in (0, 1), a short toe and a long soft shoulder."""
+    """The film's curve and the display's: linear light to display values in (0, 1), a short toe, a long shoulder."""
     light = light.clamp(1e-5, 50)
     a, b, c, d, e = FILM
     exposed = light * (a * light + b) / (light * (c * light + d) + e)
@@ -169,7 +174,9 @@ def _vignette(light: Tensor, strength: Tensor) -> Tensor:
 def _blur(values: Tensor, deviation_px: Tensor) -> Tensor:
     """Gaussian blur of each picture by its own standard deviation (B,); the border repeats."""
     size, variance = values.shape[1], deviation_px * deviation_px
-    reach = (3 * deviation_px).floor() + 1  # each picture's own: its blur must not depend on its neighbours in the batch
+    reach = (
+        3 * deviation_px
+    ).floor() + 1  # each picture's own: its blur must not depend on its neighbours in the batch
     farthest = int(reach.max())
     taps = [(-0.5 * k * k / variance).exp() * (k <= reach) for k in range(farthest + 1)]
     total = taps[0]
@@ -187,7 +194,7 @@ def _blur(values: Tensor, deviation_px: Tensor) -> Tensor:
 
 
 def _softness_px(attributes: Mapping[str, Tensor], scale: float) -> Tensor:
-    """Standard deviation (B,) of all blurs together: optics, focus, and pixels that were averaged and interpolated again."""
+    """Standard deviation (B,) of all blurs together: optics, focus, and pixels averaged and interpolated again."""
     focus, coarse = attributes["blur_px"] * scale, 1 / attributes["resolution"]
     resampled = (coarse * coarse - 1) * (COARSE_VARIANCE * scale * scale)
     return (focus * focus + resampled + OPTICS_PX * OPTICS_PX).sqrt()
@@ -199,7 +206,9 @@ def _jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
         return pictures
     host = pictures.cpu()
     done = [
-        torch.from_numpy(simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(picture.numpy(), quality=q))) if q < 100 else picture
+        torch.from_numpy(simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(picture.numpy(), quality=q)))
+        if q < 100
+        else picture
         for picture, q in zip(host, quality.long().tolist(), strict=True)
     ]
     return torch.stack(done).to(pictures.device)

@@ -1,11 +1,11 @@
 """Visibility and coverage in whole numbers, so that every device and every order of work gives the same picture.
 
-Every pixel has a few samples, placed like rooks that do not threaten each other, so that upright and level edges are as
-smooth as slanted ones. Corners are snapped to 1/128 of a pixel. A sample belongs to a triangle when its three edge functions are positive, or
-zero on an edge that runs down (or right, when level): of two triangles that share an edge exactly one owns a sample
-lying on it, so surfaces are watertight. The nearest triangle wins by the smallest packed key (depth above, triangle
-below), and depths and colours are interpolated to whole numbers by one product of exact float64 numbers. Nothing is
-rounded in an order that could differ.
+Every pixel has a few samples, placed like rooks that do not threaten each other, so that upright and level edges are
+as smooth as slanted ones. Corners are snapped to 1/128 of a pixel. A sample belongs to a triangle when its three edge
+functions are positive, or zero on an edge that runs down (or right, when level): of two triangles that share an edge
+exactly one owns a sample lying on it, so surfaces are watertight. The nearest triangle wins by the smallest packed key
+(depth above, triangle below), and depths and colours are interpolated to whole numbers by one product of exact float64
+numbers. Nothing is rounded in an order that could differ.
 
 `raster_numba` does the same for the CPU, several times faster, with equal integers. This module does not know what is
 drawn: colours may be light, normals or anything else in [0, `CHANNEL_TOP`].
@@ -85,7 +85,7 @@ def visible(screen: Screen, size: int) -> Tensor:
 
 
 def resolve(screen: Screen, keys: Tensor, channels: Tensor) -> Tensor:
-    """The channels of the visible triangles: int32 (B, H, H, S, C) from channels int32 (B, N, C); 0 where nothing is."""
+    """The channels of what is visible: int32 (B, H, H, S, C) from channels int32 (B, N, C); 0 where nothing is."""
     picture, row, column, number = torch.nonzero(keys != EMPTY, as_tuple=True)
     face = keys[picture, row, column, number] & ((1 << TRIANGLE_BITS) - 1)
     corners = screen.faces[face]  # (K, 3)

@@ -3,8 +3,8 @@
     traits and attributes -> parts place and paint their vertices -> camera -> rasteriser -> light on what shows
     -> background -> darkroom
 
-Everything about the looks is in the parts; here they are only put together. On a CPU pictures are made one at a time, so
-that a part which a picture lacks costs nothing; on a GPU many at once.
+Everything about the looks is in the parts; here they are only put together. On a CPU pictures are made one at a time,
+so that a part which a picture lacks costs nothing; on a GPU many at once.
 
 Shapes: B pictures, D traits, H x H pixels.
 """
@@ -56,6 +56,7 @@ class HeadRenderer:
     def __init__(self, size: int = 112, device: str = "cpu", kernel: str = "auto") -> None:
         self._size = size
         self._device = torch.device(device)
+        self._at_once = 1 if self._device.type == "cpu" else PICTURES_AT_ONCE_GPU
         self._kernel_name, self._kernel = kernel_named(kernel, self._device)
         self._table = TraitTable(TRAITS, self._device)
         self._darkroom = Darkroom(size, self._device)
@@ -68,19 +69,16 @@ class HeadRenderer:
         """What identity vectors (I, D) say of the people: numbers and words, each column of length I."""
         return catalogue.describe(TraitTable(TRAITS, vectors.device).named(vectors, vectors))
 
-    @torch.no_grad()
     def render(self, views: Views) -> Tensor:
         """Pictures uint8 (B, H, H, 3), RGB, aligned to the template."""
         return self._in_chunks(self._render, views)
 
-    @torch.no_grad()
     def landmarks(self, views: Views) -> Tensor:
         """The five points in the order of `TEMPLATE_PX`, in pixels: float32 (B, 5, 2)."""
         return self._in_chunks(self._landmarks, views)
 
-    @torch.no_grad()
     def normals(self, views: Views) -> Tensor:
-        """Unit normals towards the camera's right, up and to the camera: float32 (B, H, H, 3); 0 where the background shows."""
+        """Unit normals (right, up, to the camera): float32 (B, H, H, 3); 0 where the background shows."""
         return self._in_chunks(self._normals, views)
 
     def fingerprint(self) -> dict[str, str]:
@@ -88,15 +86,18 @@ class HeadRenderer:
         return {"rasteriser": self._kernel_name}
 
     def _in_chunks(self, work: Callable[[Views], Tensor], views: Views) -> Tensor:
-        return torch.cat([work(chunk) for chunk in self._chunks(views)])
+        with torch.inference_mode():  # a tenth quicker than no_grad
+            done = torch.cat([work(chunk) for chunk in self._chunks(views)])
+        return done.clone()  # an ordinary tensor again
 
     def _chunks(self, views: Views) -> Iterator[Views]:
-        step = 1 if self._device.type == "cpu" else PICTURES_AT_ONCE_GPU
-        for start in range(0, len(views), step):
-            yield views.select(slice(start, start + step)).to(self._device)
+        for start in range(0, len(views), self._at_once):
+            yield views.select(slice(start, start + self._at_once)).to(self._device)
 
     def _subject(self, views: Views) -> Subject:
-        return Subject(self._table.named(views.anchor, views.vector), views.attributes, views.key, _person_key(views.identity))
+        return Subject(
+            self._table.named(views.anchor, views.vector), views.attributes, views.key, _person_key(views.identity)
+        )
 
     def _landmarks(self, views: Views) -> Tensor:
         subject = self._subject(views)
@@ -127,12 +128,12 @@ class HeadRenderer:
     def _photograph(self, sitting: _Sitting) -> Tensor:
         """The sitter before a black background: premultiplied roots of linear RGB, and coverage, float32 (B, H, H, 4).
 
-        Samples are averaged as square roots of light, which are near to what the eye sees: averaged as light, the edge of a dark
-        head before a bright wall would look as jagged as without any averaging.
+        Samples are averaged as square roots of light, which are near to what the eye sees: averaged as light, the edge
+        of a dark head before a bright wall would look as jagged as without any averaging.
         """
         lamps = light.set_lamps(sitting.subject.attributes)
         solid = Drawing(self._kernel, join(_solid(sitting.surfaces)), sitting.camera, self._size)
-        shadows = light.cast_shadows(solid.world, solid.scene.absent, lamps)
+        shadows = light.cast_shadows(solid.scene, solid.world, lamps)
         colours, opacity = _lit(solid, lamps, shadows)
         samples = solid.samples([*(colour.sqrt() for colour in colours), opacity])
         panes = [surface for surface in sitting.surfaces if surface.opacity is not None]
@@ -164,7 +165,7 @@ def _lit(drawing: Drawing, lamps: light.Lamps, shadows: light.Shadows) -> tuple[
 
 
 def _over(glass: Tensor, behind: Tensor) -> Tensor:
-    """Samples of glass, as light, over samples behind it, as roots of light: roots again, float32, in the same steps."""
+    """Samples of glass, as light, over those behind it, as roots of light: roots again, float32, in the same steps."""
     glass, behind = glass * (1 / CHANNEL_ONE), behind * (1 / CHANNEL_ONE)
     through = 1 - glass[..., 3:]
     colour = (glass[..., :3] + behind[..., :3] * behind[..., :3] * through).sqrt()
@@ -172,7 +173,7 @@ def _over(glass: Tensor, behind: Tensor) -> Tensor:
 
 
 def _person_key(identity: Tensor) -> Tensor:
-    """A key made from the person's number alone, so that patterns stay while traits are varied: int64 (B, 2), 32-bit words."""
+    """A key made from the person's number alone, so that patterns stay while traits are varied: int64 (B, 2)."""
     # Whole numbers that wrap around, stirred twice: as good as a draw from `samplers.random` here, and much quicker.
     stirred = torch.stack([(identity + 1) * odd for odd in (-0x61C8864680B583EB, 0x2545F4914F6CDD1D)], -1)
     for _ in range(2):

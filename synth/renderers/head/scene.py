@@ -37,6 +37,12 @@ class Scene:
     follow: Tensor  # float32 (N,)
     absent: Tensor  # bool (B, N): vertices of parts that a picture does not show
     matter: Matter  # of all N vertices
+    parts: tuple[slice, ...]  # the vertices of every part
+
+    def thinned(self, every: int) -> Tensor:
+        """One of so many vertices, counted anew in every part, whatever parts there are before it: int64 (M,)."""
+        device = self.follow.device
+        return torch.cat([torch.arange(part.start, part.stop, every, device=device) for part in self.parts])
 
     def matter_at(self, vertices: Tensor) -> Matter:
         """What some of the vertices (M,) are made of."""
@@ -71,6 +77,7 @@ def join(surfaces: Sequence[Surface]) -> Scene:
             opacity=torch.cat([torch.ones_like(s.gloss) if s.opacity is None else s.opacity for s in surfaces], 1),
             softness=torch.cat([_constant(surface, surface.softness) for surface in surfaces]),
         ),
+        parts=tuple(slice(start, start + count) for start, count in zip(starts, counts, strict=True)),
     )
 
 

@@ -1,8 +1,8 @@
 """Soft shadows from a small map of how near to a lamp matter reaches.
 
-Vertices are dropped onto the map, which keeps the highest; its first two moments, blurred by the size of the lamp, bound
-the share of a lamp that a point below sees (Donnelly and Lauritzen, "Variance shadow maps", SI3D 2006). Vertices are so
-dense that no triangles need to be drawn. This module does not know what casts or receives.
+Vertices are dropped onto the map, which keeps the highest; its first two moments, blurred by the size of the lamp,
+bound the share of a lamp that a point below sees (Donnelly and Lauritzen, "Variance shadow maps", SI3D 2006). Vertices
+are so dense that no triangles need to be drawn. This module does not know what casts or receives.
 
 Shapes: B pictures, N vertices, T x T texels.
 """
@@ -56,12 +56,12 @@ class ShadowMap:
 
 
 def cast(world: Triple, absent: Tensor, towards: Tensor, softness: Tensor, texels: int) -> ShadowMap:
-    """The shadows of vertices (B, N), but for absent ones, in the light of lamps of some softness (B,), 0 bare to 1 wide."""
+    """The shadows of vertices (B, N) that are not absent in the light of lamps of a softness (B,), bare 0 to wide 1."""
     u, v, height = _from_lamp(world, towards, texels)
     place = ((v + 0.5).floor() * texels + (u + 0.5).floor()).long()
     height = height + absent * (2 * FLOOR_CM)
     reach = height.new_full((len(height), texels * texels), FLOOR_CM).scatter_reduce(1, place, height, "amax")
-    moments = torch.stack((reach, reach * reach), 1).unflatten(2, (texels, texels))
+    moments = torch.stack((reach, reach * reach), 1).view(-1, 2, texels, texels)
     return ShadowMap(towards, _soften(moments, softness).flatten(2), texels)
 
 

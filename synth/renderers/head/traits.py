@@ -40,8 +40,8 @@ class Subject:
 class TraitTable:
     """All traits of a renderer, in the order of the identity vector's coordinates; the shared axes come first.
 
-    Scaled by sqrt(D), a coordinate is close to standard normal. A trait with loads is a mixture, own * sqrt(1 - sum of squared
-    loads) + sum of load * shared axis, so that loads change who goes with whom and not how strongly people differ.
+    Scaled by sqrt(D), a coordinate is close to standard normal. A trait with loads is a mixture, own * sqrt(1 - sum of
+    squared loads) + sum of load * shared axis, so that loads change who goes with whom, not how strongly people differ.
     """
 
     def __init__(self, traits: tuple[Trait, ...], device: torch.device) -> None:
@@ -55,13 +55,13 @@ class TraitTable:
 
     def values(self, vectors: Tensor) -> Tensor:
         """Unit vectors (B, D) to traits float32 (B, D) of mean 0 and standard deviation near 1, clamped to +-3.5."""
-        scaled = (vectors * len(self.names) ** 0.5).clamp(-3.5, 3.5)
+        scaled: Tensor = (vectors * len(self.names) ** 0.5).clamp(-3.5, 3.5)
         values = scaled * self._own
         for axis, loads in enumerate(self._loads):
             values = values + scaled[:, axis, None] * loads
         return values.clamp(-3.5, 3.5)
 
     def named(self, anchor: Tensor, vector: Tensor) -> dict[str, Tensor]:
-        """Traits of B views by name, (B,) each: fixed ones from the anchor (B, D), the others from the view's vector."""
+        """Traits of B views by name, (B,) each: fixed ones from the anchor (B, D), others from the view's vector."""
         values = torch.where(self._fixed, self.values(anchor), self.values(vector))
         return dict(zip(self.names, values.unbind(1), strict=True))

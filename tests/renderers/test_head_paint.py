@@ -73,7 +73,7 @@ def mean_person(count: int) -> Subject:
 
 def test_skin_darkens_evenly_with_melanin() -> None:
     subject = with_trait(mean_person(len(TONES)), "skin_melanin", TONES)
-    melanin = colours.skin_melanin(subject)
+    melanin = colours.skin_melanin(colours.skin_darkness(subject))
     tone = colours.skin_colour(melanin, torch.full_like(melanin, 0.4), torch.full_like(melanin, 0.25))
     assert bool((tone > 0.01).all())
     assert bool((tone < 0.85).all())
@@ -86,7 +86,7 @@ def test_skin_darkens_evenly_with_melanin() -> None:
 
 def test_every_tone_is_as_likely() -> None:
     z = torch.special.ndtri(torch.linspace(0.05, 0.95, 10))
-    melanin = colours.skin_melanin(with_trait(mean_person(10), "skin_melanin", z))
+    melanin = colours.skin_melanin(colours.skin_darkness(with_trait(mean_person(10), "skin_melanin", z)))
     steps = melanin[1:] - melanin[:-1]
     assert float(steps.max() / steps.min()) < 1.1
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from synth.renderers.head import anatomy, masks
-from synth.renderers.head.canvas import Canvas, coat, dim
+from synth.renderers.head.canvas import Canvas, coat, constant, dim
 from synth.renderers.head.colours import brow_hair_colour
 from synth.renderers.head.sitter import Sitter
 from synth.renderers.head.traits import Trait
@@ -28,6 +28,9 @@ TRAITS: tuple[Trait, ...] = (
 )
 HABITS = ("brow_peak", "brow_strokes")
 
+#: Traits that scale something: change of its logarithm per standard deviation.
+SCALES = {"brow_thick_inner": 0.22, "brow_thick_outer": 0.30, "brow_density": 0.15, "brow_strokes": 0.35}
+BRISTLE = 0.22  # contrast of the mean brow's hairs
 INNER_X, OUTER_X = 0.98, 5.15
 LEAST_X = 0.45  # brows hardly ever meet
 ROOT_SLOPE = 0.35  # brow hairs lean outwards: they run this much across per unit up at the inner end, flatter outwards
@@ -41,7 +44,7 @@ class Brows:
         there = canonical[self.index]
         self.across, self.up = there[:, 0].abs(), there[:, 1]
         self.side = torch.where(there[:, 0] > 0, 1.0, -1.0)
-        self.hairs = _hair_noise(there) - 0.3  # gaps between hairs are wider than hairs
+        self.hairs = BRISTLE * (_hair_noise(there) - 0.3)  # gaps between hairs are wider than hairs
 
     def paint(self, sitter: Sitter, canvas: Canvas) -> None:
         """Lay the hairs over the skin."""
@@ -57,13 +60,13 @@ class Brows:
         along = (self.across - start) / (end - start)
         above = self.up - self._centre(sitter, along)
         inside = along.clamp(0.0, 1.0)
-        inner = (0.33 + 0.12 * male) * torch.exp(0.22 * sitter.trait("brow_thick_inner"))
-        outer = (0.23 + 0.13 * male) * torch.exp(0.30 * sitter.trait("brow_thick_outer"))
+        scales = torch.exp(sitter.traits(tuple(SCALES)) * constant(tuple(SCALES.values()), male.device))
+        thick_inner, thick_outer, thick, bristly = scales.chunk(4, 1)
+        inner, outer = (0.33 + 0.12 * male) * thick_inner, (0.23 + 0.13 * male) * thick_outer
         half = (inner + (outer - inner) * inside) * (1.0 - 0.62 * masks.smooth_step(0.55, 1.05, inside))
         body = 1.0 - masks.smooth_step(0.35, 1.3, above.abs() / half)
         ends = masks.smooth_step(-0.07, 0.16, along) * (1.0 - masks.smooth_step(0.9, 1.06, along))
-        density = 0.86 * torch.exp(0.15 * sitter.trait("brow_density")) * (1.0 - 0.15 * sitter.old)
-        bristly = 0.22 * torch.exp(0.35 * sitter.trait("brow_strokes"))
+        density = thick * (0.86 - 0.13 * sitter.old)
         dense = density * (0.72 + 0.28 * masks.smooth_step(0.0, 0.3, along))
         return (body * ends * dense * (1.0 + bristly * self.hairs)).clamp(0.0, 0.97)
 

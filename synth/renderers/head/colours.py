@@ -43,9 +43,14 @@ def share_below(z: Tensor) -> Tensor:
     return 0.5 + 0.5 * torch.tanh(0.7978846 * z * (1.0 + 0.044715 * z * z))
 
 
-def skin_melanin(subject: Subject) -> Tensor:
-    """Melanin of the constitutive skin, optical depth: (B,). Every tone between lightest and darkest is as likely."""
-    return LIGHTEST_MELANIN + (DARKEST_MELANIN - LIGHTEST_MELANIN) * share_below(subject.traits["skin_melanin"])
+def skin_darkness(subject: Subject) -> Tensor:
+    """Share of people with lighter skin, 0 to 1: (B,)."""
+    return share_below(subject.traits["skin_melanin"])
+
+
+def skin_melanin(darkness: Tensor) -> Tensor:
+    """Melanin of the constitutive skin, optical depth, by its darkness (0 to 1, any shape): every tone is as likely."""
+    return LIGHTEST_MELANIN + (DARKEST_MELANIN - LIGHTEST_MELANIN) * darkness
 
 
 def absorb(base: Triple, *layers: tuple[Tensor, Triple]) -> Tensor:
@@ -80,10 +85,10 @@ def grey_share(subject: Subject) -> Tensor:
     return 0.5 + 0.5 * torch.tanh((age_years(subject) - half_grey_years) * (1 / 9.0))
 
 
-def hair_pigments(subject: Subject) -> HairPigments:
-    """Pigments of B people's hair. Fair hair goes with light skin; dark skin has nearly always dark hair."""
+def hair_pigments(subject: Subject, skin: Tensor) -> HairPigments:
+    """Pigments of B people's hair. Fair hair goes with light skin; dark skin (B,) has nearly always dark hair."""
     traits = subject.traits
-    darkness = share_below(0.7 * traits["hair_melanin"] + 3.3 * share_below(traits["skin_melanin"]) - 0.6)
+    darkness = share_below(0.7 * traits["hair_melanin"] + 3.3 * skin - 0.6)
     return HairPigments(
         eumelanin=0.18 + BLACKEST_HAIR * darkness * darkness,
         pheomelanin=0.10 + 0.75 * share_below(2.2 * traits["hair_red"] - 3.0),
@@ -111,9 +116,9 @@ def brow_hair_colour(pigments: HairPigments) -> Tensor:
 
 def hair_colour(subject: Subject) -> Tensor:
     """Mean colour of the scalp hair: linear RGB (B, 3)."""
-    return scalp_hair_colour(hair_pigments(subject))
+    return scalp_hair_colour(hair_pigments(subject, skin_darkness(subject)))
 
 
 def brow_colour(subject: Subject) -> Tensor:
     """Colour of the brows: linear RGB (B, 3)."""
-    return brow_hair_colour(hair_pigments(subject))
+    return brow_hair_colour(hair_pigments(subject, skin_darkness(subject)))

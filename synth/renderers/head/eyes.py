@@ -7,6 +7,7 @@ it should while the lids slide over it. This module does not know how the lids m
 Shapes: B pictures, n vertices between the lid margins of both eyes.
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -56,7 +57,10 @@ IRIS_COLOURS = (
     (0.105, 0.052, 0.020),
     (0.028, 0.0135, 0.007),
 )
-PUPIL_RADIUS = 0.19
+#: Darkness from and up to which brown deepens, fills the inner and fills the outer iris.
+BROWN_FROM, BROWN_TO = (0.45, 0.10, 0.28), (0.95, 0.38, 0.52)
+#: The angles, in degrees, that eyes depend on.
+ANGLES = ("gaze_x_deg", "gaze_y_deg", "light_azimuth_deg", "light_elevation_deg", "yaw_deg", "pitch_deg")
 LID_SHADOW_CM = 0.19
 GLINT, GLINT_RADIUS = 0.80, 0.078
 CORNEA_RADIUS = 0.78
@@ -115,13 +119,14 @@ class Eyes:
         outward = unit(placed.positions.index_select(1, self.index) - centres[:, self.side])
         open_share = masks.smooth_step(0.03, 0.30, placed.openness)[:, self.side]
         light = self.light * open_share
-        gaze = _gaze(sitter)
-        off_x, off_y, off_z = ((outward - gaze[:, None]) * anatomy.EYEBALL_RADIUS).unbind(-1)
+        towards = _directions(sitter)
+        gaze = torch.cat(towards.gaze, 1)[:, None]
+        off_x, off_y, off_z = ((outward - gaze) * anatomy.EYEBALL_RADIUS).unbind(-1)
         radius = (off_x * off_x + off_y * off_y + off_z * off_z + 1e-8).sqrt()
         share = radius / (anatomy.IRIS_RADIUS * (1.0 + 0.06 * sitter.trait("iris_size").clamp(-2.5, 2.5)))
         iris = 1.0 - masks.smooth_step(0.93, 1.06, share)
         colour = mix(self._sclera(sitter), _iris(sitter, share, off_x / radius), iris[..., None])
-        colour = mix(colour * light[..., None], GLINT, (_glint(sitter, gaze, off_x, off_y) * light)[..., None])
+        colour = mix(colour * light[..., None], GLINT, (_glint(sitter, towards, off_x, off_y) * light)[..., None])
         canvas.albedo.index_copy_(1, self.index, colour)
         canvas.normals.index_copy_(1, self.index, outward)
         canvas.gloss.index_copy_(1, self.index, WET_GLOSS * open_share)
@@ -140,36 +145,41 @@ class Eyes:
 def _iris(sitter: Sitter, share: Tensor, cosine: Tensor) -> Tensor:
     """Iris with pupil, fibres and dark ring, by distance from its centre in shares of its radius: (B, n, 3)."""
     inner, outer = _iris_colours(sitter)
-    colour = mix(inner[:, None], outer[:, None], masks.smooth_step(0.35, 0.75, share)[..., None])
+    colour = mix(inner, outer, masks.smooth_step(0.35, 0.75, share)[..., None])
     ring = 0.62 + 0.18 * sitter.trait("iris_ring").clamp(-2.0, 2.0)
     tone = (1.0 + 0.16 * _twelve_fold(cosine)) * (1.0 - ring * masks.smooth_step(0.72, 1.0, share))
     return colour * (tone * masks.smooth_step(0.28, 0.38, share))[..., None] + 0.006
 
 
-def _gaze(sitter: Sitter) -> Tensor:
-    """Unit vectors along which the eyes look: (B, 3)."""
-    right, up = (sitter.attribute(f"gaze_{axis}_deg") * RADIANS for axis in "xy")
-    level = up.cos()
-    return torch.cat((right.sin() * level, up.sin(), right.cos() * level), 1)
+@dataclass(frozen=True)
+class _Directions:
+    """Where the eyes look and which way faces the lamp's image, as seen from the head; (B, 1) each."""
+
+    gaze: tuple[Tensor, Tensor, Tensor]
+    half_x: Tensor
+    half_y: Tensor
 
 
-def _glint(sitter: Sitter, gaze: Tensor, off_x: Tensor, off_y: Tensor) -> Tensor:
-    """The lamp's image on the cornea, (B, n), at offsets (B, n) from the middle of the iris; `gaze` is (B, 3).
+def _directions(sitter: Sitter) -> _Directions:
+    """Where the eyes look, and the normal halfway from lamp to camera with the head's pose roughly undone."""
+    angles = sitter.attributes(ANGLES) * RADIANS
+    right, up, azimuth, elevation, yaw, pitch = angles.sin().chunk(6, 1)
+    right_cos, up_cos, azimuth_cos, elevation_cos, yaw_cos, pitch_cos = angles.cos().chunk(6, 1)
+    half = unit(torch.cat((azimuth * elevation_cos, elevation, azimuth_cos * elevation_cos + 1.0), 1))
+    x, y, z = half.chunk(3, 1)
+    return _Directions((right * up_cos, up, right_cos * up_cos), x * yaw_cos - z * yaw, y * pitch_cos - z * pitch)
 
-    The cornea mirrors the lamp where its normal halves the way from lamp to camera. The head's pose is undone roughly,
-    and the image never leaves the iris: a lamp too far aside is replaced by the brightest part of the room.
+
+def _glint(sitter: Sitter, towards: _Directions, off_x: Tensor, off_y: Tensor) -> Tensor:
+    """The lamp's image on the cornea, (B, n), at offsets (B, n) from the middle of the iris.
+
+    The image never leaves the iris: a lamp too far aside is replaced by the brightest part of the room.
     """
-    azimuth, elevation = (sitter.attribute(f"light_{angle}_deg") * RADIANS for angle in ("azimuth", "elevation"))
-    yaw, pitch = (sitter.attribute(f"{angle}_deg") * RADIANS for angle in ("yaw", "pitch"))
-    level = elevation.cos()
-    half = unit(torch.cat((azimuth.sin() * level, elevation.sin(), azimuth.cos() * level + 1.0), 1))
-    x = half[:, :1] * yaw.cos() - half[:, 2:] * yaw.sin()
-    y = half[:, 1:2] * pitch.cos() - half[:, 2:] * pitch.sin()
-    x = (CORNEA_RADIUS * (x - 0.9 * gaze[:, :1])).clamp(-0.34, 0.34)
-    y = (CORNEA_RADIUS * (y - 0.9 * gaze[:, 1:2])).clamp(0.10, 0.32)
-    sharp = 1.0 / (GLINT_RADIUS * (0.8 + 0.4 * sitter.attribute("light_softness")))
+    x = (CORNEA_RADIUS * (towards.half_x - 0.9 * towards.gaze[0])).clamp(-0.34, 0.34)
+    y = (CORNEA_RADIUS * (towards.half_y - 0.9 * towards.gaze[1])).clamp(0.10, 0.32)
+    sharp = 1.0 / (0.8 * GLINT_RADIUS + 0.4 * GLINT_RADIUS * sitter.attribute("light_softness"))
     across, up = (off_x - x) * sharp, (off_y - y) * sharp
-    return torch.exp(-across * across - up * up)
+    return torch.exp(-(across * across + up * up))
 
 
 def _twelve_fold(cosine: Tensor) -> Tensor:
@@ -180,13 +190,12 @@ def _twelve_fold(cosine: Tensor) -> Tensor:
 
 
 def _iris_colours(sitter: Sitter) -> tuple[Tensor, Tensor]:
-    """Colours of the inner and the outer iris, (B, 3) each: brown spreads outwards as melanin grows."""
-    tan = share_below(sitter.trait("skin_melanin"))
-    dark = share_below(0.8 * sitter.trait("iris_melanin") + 3.4 * tan - 0.9)
-    green = share_below(sitter.trait("iris_green"))
-    blue, grey, leaf, light, deep = (constant(colour, green.device) for colour in IRIS_COLOURS)
-    stroma = mix(mix(blue, grey, (2.0 * green).clamp(max=1.0)), leaf, (2.0 * green - 1.0).clamp(min=0.0))
-    stroma = stroma * (1.0 - 0.35 * tan)
-    brown = mix(light, deep, masks.smooth_step(0.45, 0.95, dark))
-    inner = mix(stroma, brown, masks.smooth_step(0.10, 0.38, dark))
-    return inner, mix(stroma, brown, masks.smooth_step(0.28, 0.52, dark))
+    """Colours of the inner and the outer iris, (B, 1, 3) each: brown spreads outwards as melanin grows."""
+    dark = share_below(0.8 * sitter.trait("iris_melanin") + 3.4 * sitter.tan - 0.9)
+    green = 2.0 * share_below(sitter.trait("iris_green"))
+    low, high, *colours = (constant(row, green.device) for row in (BROWN_FROM, BROWN_TO, *IRIS_COLOURS))
+    blue, grey, leaf, light, deep = colours
+    stroma = mix(mix(blue, grey, green.clamp(max=1.0)), leaf, (green - 1.0).clamp(min=0.0)) * (1.0 - 0.35 * sitter.tan)
+    depth, inner, outer = masks.smooth_step(low, high, dark).chunk(3, 1)
+    brown = mix(light, deep, depth)
+    return mix(stroma, brown, inner)[:, None], mix(stroma, brown, outer)[:, None]

@@ -68,21 +68,20 @@ class Marks:
         self.spot_index, self.spot_area = _area(canonical, AGE_SPOT_AREA)
         there = canonical[self.spot_index]
         self.spots = torch.stack([masks.noise(there, AGE_SPOT_CM, f"age spots {i}") for i in range(PATTERNS)])
-        self.moles = [_Mole(place, canonical) for place in MOLES]
+        self.moles = _Moles(canonical)
 
     def add(self, sitter: Sitter, melanin: Tensor) -> None:
         """Add the melanin of all marks to (B, N), in place."""
         melanin.index_add_(1, self.freckle_index, self._freckles(sitter))
         melanin.index_add_(1, self.spot_index, self._age_spots(sitter))
-        for mole in self.moles:
-            melanin.index_add_(1, mole.index, mole.melanin(sitter))
+        melanin.index_add_(1, self.moles.index, self.moles.melanin(sitter))
 
     def _freckles(self, sitter: Sitter) -> Tensor:
         own, amount = sitter.traits(FRECKLE_HABITS), sitter.trait("freckles")
         coarse = share_below(1.4 * sitter.trait("freckle_size"))
         pattern = mix(_mixture(own, self.fine), _mixture(own, self.coarse), coarse)
         threshold = 1.65 - 0.45 * amount
-        light = (1.0 - sitter.melanin * (1 / 1.9)).clamp(0.0, 1.0)
+        light = (1.0 - 1.4 * sitter.tan).clamp(min=0.0)
         strength = light * (0.12 + 0.9 * share_below(1.5 * amount - 1.35))
         return masks.smooth_step(threshold, threshold + 0.7, pattern) * (self.freckle_area * strength)
 
@@ -94,27 +93,34 @@ class Marks:
         return masks.smooth_step(threshold, threshold + 0.6, pattern) * (self.spot_area * strength)
 
 
-class _Mole:
-    """One mole and the vertices it may lie on."""
+class _Moles:
+    """All moles and the vertices they may lie on; vertices that two moles may reach are listed for both."""
 
-    def __init__(self, place: MolePlace, canonical: Tensor) -> None:
-        far = MOLE_REACH_STD
-        x = (place.x - far * place.reach_x - 0.4, place.x + far * place.reach_x + 0.4)
-        y = (place.y - far * place.reach_y - 0.4, place.y + far * place.reach_y + 0.4)
-        self.place = place
-        self.index = masks.within(canonical, x, y, mirrored=False)
+    def __init__(self, canonical: Tensor) -> None:
+        far, device = MOLE_REACH_STD, canonical.device
+        reached = []
+        for place in MOLES:
+            x = (place.x - far * place.reach_x - 0.4, place.x + far * place.reach_x + 0.4)
+            y = (place.y - far * place.reach_y - 0.4, place.y + far * place.reach_y + 0.4)
+            reached.append(masks.within(canonical, x, y, mirrored=False))
+        self.index = torch.cat(reached)
+        self.number = torch.cat([torch.full_like(index, i) for i, index in enumerate(reached)])
         self.x, self.y = canonical[self.index, 0], canonical[self.index, 1]
+        self.mean = torch.tensor([m.x for m in MOLES] + [m.y for m in MOLES], device=device)
+        self.reach = torch.tensor([m.reach_x for m in MOLES] + [m.reach_y for m in MOLES], device=device)
+        self.places = [f"mole_{place.name}_{axis}" for axis in "xy" for place in MOLES]
+        self.sizes = [f"mole_{place.name}_size" for place in MOLES]
 
     def melanin(self, sitter: Sitter) -> Tensor:
-        """Melanin on the mole's vertices: (B, n). Below a certain size there is hardly any mole."""
-        place, far = self.place, MOLE_REACH_STD
-        shift = sitter.traits([f"mole_{place.name}_{axis}" for axis in "xy"]).clamp(-far, far)
-        size = sitter.trait(f"mole_{place.name}_size")
+        """Melanin on the moles' vertices: (B, n). Below a certain size there is hardly any mole."""
+        far = MOLE_REACH_STD
+        x, y = (self.mean + self.reach * sitter.traits(self.places).clamp(-far, far)).chunk(2, 1)
+        size = sitter.traits(self.sizes)
         radius = 0.10 + 0.06 * size.clamp(min=0.0)
-        dx = self.x - (place.x + place.reach_x * shift[:, :1])
-        dy = self.y - (place.y + place.reach_y * shift[:, 1:])
         strength = MOLE_MELANIN * share_below(2.5 * size - 2.5)
-        return torch.exp((dx * dx + dy * dy) * (-1.0 / (radius * radius))) * strength
+        x, y, steep, strength = (each[:, self.number] for each in (x, y, -1.0 / (radius * radius), strength))
+        dx, dy = self.x - x, self.y - y
+        return torch.exp((dx * dx + dy * dy) * steep) * strength
 
 
 def _area(canonical: Tensor, spots: tuple[Spot, ...]) -> tuple[Tensor, Tensor]:

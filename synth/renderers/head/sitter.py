@@ -26,7 +26,8 @@ class Sitter:
     subject: Subject
     male: Tensor  # (B, 1), 0 to 1
     old: Tensor  # (B, 1), 0 to 1
-    melanin: Tensor  # (B, 1), optical depth of the skin
+    tan: Tensor  # (B, 1), darkness of the skin, 0 to 1
+    melanin: Tensor  # (B, 1), the same as optical depth
     made_up: Tensor  # (B, 1), make-up worn, 0 to 1; next to none on the male side
     hair: colours.HairPigments
     habits: dict[str, Tensor]  # (B,) each: standard normal numbers that stay with the person
@@ -44,17 +45,22 @@ class Sitter:
         """One attribute: (B, 1)."""
         return self.subject.attributes[name][:, None]
 
+    def attributes(self, names: Sequence[str]) -> Tensor:
+        """Several attributes: (B, K)."""
+        return torch.stack([self.subject.attributes[name] for name in names], 1)
+
 
 def sit(subject: Subject, habits: Sequence[str]) -> Sitter:
     """Look at the people of B pictures, who have a number of their own for each of the named habits."""
-    male = maleness(subject)[:, None]
+    male, tan = maleness(subject)[:, None], colours.skin_darkness(subject)
     numbers = random.normals(subject.person, random.noise_index(subject.person, "paint"), len(habits))
     return Sitter(
         subject=subject,
         male=male,
         old=ageing(subject)[:, None],
-        melanin=colours.skin_melanin(subject)[:, None],
+        tan=tan[:, None],
+        melanin=colours.skin_melanin(tan)[:, None],
         made_up=subject.attributes["make_up"][:, None] * (1.0 - 0.9 * male),
-        hair=colours.hair_pigments(subject),
+        hair=colours.hair_pigments(subject, tan),
         habits=dict(zip(habits, numbers.unbind(1), strict=True)),
     )

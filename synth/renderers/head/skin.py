@@ -11,7 +11,7 @@ from torch import Tensor
 
 from samplers.attributes import Attribute, Sometimes, Uniform
 from synth.renderers.head import brows, colours, complexion, eyes, lids, lips, marks, masks, wrinkles
-from synth.renderers.head.beard import MALE_FROM, BeardArea, beard_colour
+from synth.renderers.head.beard import MALE_FROM, BeardArea
 from synth.renderers.head.canvas import Canvas, coat, dim
 from synth.renderers.head.face import Face, PlacedFace
 from synth.renderers.head.hairline import Hairline, near_scalp
@@ -131,22 +131,24 @@ class Skin:
     def _hair_roots(self, sitter: Sitter, canvas: Canvas) -> None:
         """The colour of the roots where hair and beard grow."""
         cover = self.hairline.cover(sitter.subject, hair_style(sitter.subject))
-        roots = ROOT_SHADE * colours.scalp_hair_colour(sitter.hair)
-        coat(canvas.albedo, self.scalp_index, roots[:, None], cover)
+        scalp_hair, brow_hair = colours.scalp_hair_colour(sitter.hair), colours.brow_hair_colour(sitter.hair)
+        coat(canvas.albedo, self.scalp_index, (ROOT_SHADE * scalp_hair)[:, None], cover)
         dim(canvas.gloss, self.scalp_index, 1.0 - cover)
         if not bool((sitter.subject.traits["sex"] > MALE_FROM).any()):
             return
         cover = self.beard_area.cover(sitter.subject) * self.beard_grain
-        roots = ROOT_SHADE * beard_colour(sitter.subject)
+        tone = torch.exp(0.22 * sitter.trait("beard_tone"))
+        roots = (0.5 * ROOT_SHADE) * tone * (scalp_hair + brow_hair)
         coat(canvas.albedo, self.beard_index, roots[:, None], cover)
         dim(canvas.gloss, self.beard_index, 1.0 - 0.8 * cover)
 
 
 def describe(traits: dict[str, Tensor]) -> dict[str, Tensor | list[str]]:
     """Words for people (I,): the tone of their skin, the colour of their hair."""
-    skin = colours.share_below(traits["skin_melanin"])
-    nobody = torch.zeros(len(skin), 2, dtype=torch.int64, device=skin.device)
-    hair = colours.hair_pigments(Subject(traits, {}, nobody, nobody))
+    nobody = torch.zeros(len(traits["sex"]), 2, dtype=torch.int64, device=traits["sex"].device)
+    people = Subject(traits, {}, nobody, nobody)
+    skin = colours.skin_darkness(people)
+    hair = colours.hair_pigments(people, skin)
     word = torch.where(hair.pheomelanin > RED_FROM, HAIR_WORDS.index("red"), (hair.eumelanin > BROWN_FROM).long())
     word = torch.where(hair.eumelanin > BLACK_FROM, HAIR_WORDS.index("black"), word)
     word = torch.where(hair.grey > 0.5, HAIR_WORDS.index("grey"), word)

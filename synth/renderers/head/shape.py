@@ -132,7 +132,7 @@ EYES: Final = (
     ),
     ShapeTrait(
         "eye_bags", "fullness under the eyes",
-        (Move((3.2, -1.05, 8.3), (1.2, 0.45, 4), shift=(0, 0, 0.10)),),
+        (Move((3.2, -1.05, 8.3), (1.2, 0.45, 4), shift=(0, 0, 0.12)),),
     ),
 )  # fmt: skip
 
@@ -216,7 +216,7 @@ NOSE: Final = (
     ),
     ShapeTrait(
         "nose_hump", "hump or hollow of the bridge",
-        (Move((0, -2.0, 10.5), (0.9, 1.2, 3), shift=(0, 0, 0.18)),),
+        (Move((0, -2.0, 10.5), (0.9, 1.2, 3), shift=(0, 0, 0.22)),),
     ),
     ShapeTrait(
         "nose_wall", "steepness of the sides of the nose",
@@ -248,7 +248,7 @@ NOSE: Final = (
     ),
     ShapeTrait(
         "nose_base_depth", "fullness where nose and lip meet",
-        (Move((0, -5.2, 9.9), (1.3, 0.6, 3), shift=(0, 0, 0.14)),),
+        (Move((0, -5.2, 9.9), (1.4, 0.8, 3), shift=(0, 0, 0.20)),),
     ),
 )  # fmt: skip
 
@@ -288,8 +288,8 @@ MOUTH: Final = (
     ShapeTrait(
         "lip_line_wave", "wave of the line between the lips",
         (
-            Move((1.3, -6.9, 9.8), (0.6, 0.5, 3), shift=(0, 0.07, 0)),
-            Move((0, -6.9, 9.8), (0.4, 0.5, 3), shift=(0, -0.07, 0)),
+            Move((1.3, -6.9, 9.8), (0.65, 0.6, 3), shift=(0, 0.10, 0)),
+            Move((0, -6.9, 9.8), (0.5, 0.6, 3), shift=(0, -0.09, 0)),
         ),
     ),
     ShapeTrait(
@@ -326,7 +326,7 @@ ASYMMETRIES: Final = (
     ShapeTrait(
         "nose_aside", "tip of the nose to one side", (Move((0, -4, 11), (1.7, 2, 4), shift=(0.11, 0, 0), odd=True),)
     ),
-    ShapeTrait("nose_bend", "bent bridge", (Move((0, -1.9, 10.3), (1, 1.1, 3), shift=(0.10, 0, 0), odd=True),)),
+    ShapeTrait("nose_bend", "bent bridge", (Move((0, -1.9, 10.3), (1, 1.1, 3), shift=(0.12, 0, 0), odd=True),)),
     ShapeTrait(
         "mouth_aside", "mouth to one side", (Move((0, -6.9, 9.8), (3.2, 1.6, 4), shift=(0.13, 0, 0), odd=True),)
     ),
@@ -336,7 +336,7 @@ ASYMMETRIES: Final = (
     ShapeTrait(
         "eye_difference",
         "one eye wider open",
-        (Move((3.15, 0, 8), (2, 0.85, 4), stretch=(0, 0.075, 0), flat=2, odd=True),),
+        (Move((3.15, 0, 8), (2, 0.85, 4), stretch=(0, 0.09, 0), flat=2, odd=True),),
     ),
     ShapeTrait("brow_slant", "one brow higher", (Move((2.9, 2, 9), (2.4, 0.8, 4), shift=(0, 0.10, 0), odd=True),)),
     ShapeTrait(
@@ -355,7 +355,7 @@ PADS: Final = (
     ("pad_forehead_side", "side of the forehead", 4.0, 4.4, 1.3, 0.17),
     ("pad_brow_outer", "outer end of the brow", 4.8, 1.7, 0.9, 0.17),
     ("pad_socket_inner", "inner corner of the socket", 1.7, 0.9, 0.7, 0.17),
-    ("pad_cheek_inner", "cheek beside the nose", 2.4, -2.9, 0.8, 0.12),
+    ("pad_cheek_inner", "cheek beside the nose", 2.4, -2.9, 0.9, 0.15),
     ("pad_cheek_middle", "middle of the cheek", 3.9, -3.5, 0.9, 0.13),
     ("pad_cheek_outer", "outer cheek", 5.7, -3.6, 1.1, 0.19),
     ("pad_mouth_side", "cheek beside the mouth", 3.7, -6.8, 1.0, 0.13),

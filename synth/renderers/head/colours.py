@@ -30,7 +30,7 @@ DERMIS = (0.80, 0.66, 0.56)
 MELANIN_ABSORPTION = (0.92, 1.09, 1.25)
 BLOOD_ABSORPTION = (0.10, 0.50, 0.42)
 YELLOW_ABSORPTION = (0.02, 0.10, 0.42)  # carotene and thick horny skin
-LIGHTEST_MELANIN, DARKEST_MELANIN = 0.12, 2.75  # optical depth; tones between are spread evenly in lightness
+LIGHTEST_MELANIN, DARKEST_MELANIN = 0.12, 2.5  # optical depth; tones between are spread evenly in lightness
 
 HAIR_KERATIN = (0.60, 0.53, 0.42)  # white hair, a little yellow
 EUMELANIN_ABSORPTION = (1.0, 1.32, 1.70)

@@ -87,7 +87,7 @@ def _lower_face(canonical: Tensor) -> Tensor:
     return masks.smooth_step(-3.0, -6.5, canonical[:, 1]) * masks.front(canonical)
 
 
-PATCH_MELANIN, PATCH_FROM = 0.20, 0.8  # strength of a patch per deviation, and the deviation from which it shows
+PATCH_MELANIN, PATCH_FROM = 0.24, 0.8  # strength of a patch per deviation, and the deviation from which it shows
 
 
 def _patch(trait: str, x: float, y: float, radius_x: float, radius_y: float) -> Region:
@@ -113,7 +113,7 @@ MELANIN: tuple[Region, ...] = (
     _patch("patch_temple", 5.2, 2.6, 1.4, 2.0),
     _patch("patch_jaw", 3.6, -8.2, 1.8, 1.5),
     Region(Spot(4.7, -8.2, 1.9, 2.0), 0.0, 0.09, "jaw_tone"),
-    Region(Spot(0.0, -9.9, 1.9, 1.2, mirrored=False), 0.0, 0.13, "chin_tone"),
+    Region(Spot(0.0, -9.9, 1.9, 1.2, mirrored=False), 0.0, 0.16, "chin_tone"),
     Region(Spot(5.9, 2.8, 1.6, 2.4), 0.0, 0.09, "temple_tone"),
     Region(_side, 0.0, 0.05, "side_tone"),
     Region(_lower_face, 0.02, 0.06, "lower_face_tone"),

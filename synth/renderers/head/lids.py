@@ -68,7 +68,7 @@ class LidPaint:
         cold, warm = constant(SHADOW_COLD, device), constant(SHADOW_WARM, device)
         powder = mix(cold, warm, 0.5 + 0.5 * torch.tanh(sitter.trait("eye_shadow") + 0.5))
         powder = powder * torch.exp(-0.4 * sitter.melanin)
-        lashes = torch.exp(0.30 * sitter.trait("lash_density")) * (0.90 - 0.16 * sitter.male)
+        lashes = torch.exp(0.36 * sitter.trait("lash_density")) * (0.90 - 0.16 * sitter.male)
         below = 0.30 * lashes + 0.45 * sitter.made_up
         dark = (lashes * self.upper_lash + 0.9 * sitter.made_up * self.liner + below * self.lower_lash).clamp(max=0.96)
         albedo = canvas.albedo.index_select(1, self.index)
@@ -81,7 +81,7 @@ class LidPaint:
     def _crease(self, sitter: Sitter, canvas: Canvas) -> None:
         """The fold above the upper lid, and the soft shade of the socket around it."""
         off = self.crease_above - (0.36 + 0.10 * sitter.trait("crease_height")) * self.crease_arch
-        depth = (0.62 + 0.34 * sitter.trait("lid_crease") + 0.2 * sitter.old).clamp(0.0, 1.1)
+        depth = (0.62 + 0.42 * sitter.trait("lid_crease") + 0.2 * sitter.old).clamp(0.0, 1.1)
         line, fold = off * (1 / 0.085), off * (1 / 0.26) - 0.85
         darkness = (0.50 * torch.exp(-line * line) + 0.13 * torch.exp(-fold * fold)) * (self.crease_ends * depth)
         dim(canvas.occlusion, self.crease_index, 1.0 - darkness)

@@ -63,7 +63,7 @@ class Lips:
         """Paint the red of the lips and its shine, then the shades between and under them."""
         soft = 0.15 * torch.exp(0.35 * sitter.trait("lip_border")) * (1.0 + 0.5 * sitter.old)
         red = (1.0 - masks.smooth_step(-soft, 0.6 * soft, self.beyond)) * self.not_corner
-        tone = 0.17 * sitter.trait("lip_two_tone")
+        tone = 0.20 * sitter.trait("lip_two_tone")
         tones = self.folds * torch.where(self.upper, 0.84 - tone, 0.96 + 0.4 * tone)
         cover = red * (0.80 + 0.2 * sitter.made_up)
         coat(canvas.albedo, self.index, _colour(sitter)[:, None] * tones[..., None], cover)

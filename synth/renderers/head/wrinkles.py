@@ -49,8 +49,7 @@ FOLDS: tuple[Folds, ...] = (
         ),
         moved_by="brow_raise",
         moved=0.8,
-        spread=0.9,
-        telling=True,
+        spread=0.7,
     ),
     Folds(
         "forehead_break",
@@ -70,8 +69,7 @@ FOLDS: tuple[Folds, ...] = (
         strokes=(Stroke(((0.62, 1.2), (0.72, 2.0), (0.95, 3.0)), 0.13),),
         moved_by="frown",
         moved=0.8,
-        spread=0.9,
-        telling=True,
+        spread=0.7,
     ),
     Folds(
         "crows_feet",
@@ -89,10 +87,10 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "tear_trough",
         "groove from the inner corner of the eye to the cheek",
-        young=0.15,
+        young=0.18,
         old=0.9,
         strokes=(Stroke(((1.35, -0.75), (2.1, -1.45), (3.2, -1.85), (4.2, -1.6)), 0.22),),
-        spread=0.7,
+        spread=0.95,
         telling=True,
     ),
     Folds(
@@ -110,12 +108,12 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "nose_mouth_fold",
         "fold from the wing of the nose to the corner of the mouth",
-        young=0.15,
+        young=0.2,
         old=1.0,
         strokes=(Stroke(((1.95, -4.1), (2.55, -5.0), (3.05, -6.1), (3.35, -7.2)), 0.20),),
         moved_by="smile",
         moved=0.6,
-        spread=0.7,
+        spread=0.95,
         telling=True,
     ),
     Folds(

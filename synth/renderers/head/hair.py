@@ -19,10 +19,10 @@ from synth.renderers.head.hairline import Hairline, near_scalp
 from synth.renderers.head.hairstyle import Style, hair_style
 from synth.renderers.head.hats import hat_edge
 from synth.renderers.head.mesh import Surface
-from synth.renderers.head.ribbons import Paint, ribbon_faces, ribbons, unit3
+from synth.renderers.head.ribbons import Paint, ribbon_faces, ribbons
 from synth.renderers.head.skullmap import CENTRE, SkullMap
 from synth.renderers.head.sowing import person_dice, sown
-from synth.renderers.head.strands import JOINTS, Roots, Scalp, Strands, grow
+from synth.renderers.head.strands import JOINTS, Roots, Scalp, Strands, grow, spline_table
 from synth.renderers.head.traits import Subject, Trait
 
 TRAITS: Final = (
@@ -35,7 +35,10 @@ STRANDS: Final = 740
 LOCKS: Final = 130  # leading strands
 DICE: Final = 10  # uniform numbers per strand
 FRONT_FINER: Final = 0.3  # strands at the forehead are finer
-INNER_WIDER: Final = 1.6  # long hair is filled by wider ribbons below the visible ones
+FILLING_EVERY: Final = 4  # so many strands of long hair fill what lies behind the others
+FILLING_WIDER: Final = 4.5  # times the usual width
+LEAST_WIDTH_CM: Final = 0.09  # about a sample of a small picture: finer ones would flicker
+LIGHTEST: Final = 0.55  # of white hair
 #: How densely roots are sown, by place: the part of the head that pictures show gets most.
 FRONT_DENSITY, SIDE_DENSITY, BACK_DENSITY = 1.9, 1.35, 0.6
 
@@ -60,27 +63,27 @@ class Hair:
         return [self._ribbons(subject, style, strands, dice)]
 
     def _ribbons(self, subject: Subject, style: Style, strands: Strands, dice: Tensor) -> Surface:
-        path, along = strands.joints, strands.along[:, None, None]
-        away = unit3(path - torch.tensor(CENTRE, device=path.device)[:, None, None, None])
-        taper = (4.0 - 3.85 * along).clamp(max=1) * (0.55 + along * 4).clamp(max=1)
-        inner = (1 - strands.depth) * (1 - strands.depth) * (style.side_length[:, None] * 0.08).clamp(max=1) * (1 - self._roots.front)
-        width = style.width[:, None] * (1 - FRONT_FINER * self._roots.front) * (0.6 + 0.8 * dice[8] + INNER_WIDER * inner) * strands.growth * taper
+        path, along, roots = strands.joints, strands.along, self._roots
+        away = path - torch.tensor(CENTRE, device=path.device)[:, None, None, None]
+        taper = (4.0 - 3.6 * along).clamp(max=1) * (0.55 + along * 4).clamp(max=1)
+        filling = roots.filling * ((style.side_length - 3.5) * 0.15).clamp(0, 1) * FILLING_WIDER
+        width = style.width * (1 - FRONT_FINER * roots.front) * (0.6 + 0.8 * dice[8] + filling)
+        width = (width * taper).clamp(min=LEAST_WIDTH_CM) * strands.growth
         return ribbons(path, away, width, self._painted(subject, style, strands, dice), self._faces)
 
     def _painted(self, subject: Subject, style: Style, strands: Strands, dice: Tensor) -> Paint:
         """The colours of every joint."""
-        traits = subject.traits
-        colour = hair_colour(subject).permute(1, 0)[:, None, :, None]
-        along = strands.along[:, None, None]
-        shade = (0.35 * (dice[9] - 0.5) + 0.3 * (dice[9][:, self._roots.lock] - 0.5)).exp()
-        tips = (along * 0.35 * traits["hair_tips"][:, None]).exp()
-        streak = (dice[8] < 0.1 + 0.09 * traits["hair_streaks"][:, None]).float() * 0.8
+        traits, along, lock = subject.traits, strands.along, self._roots.lock
+        tips, streaks, shine = (traits[name][:, None] for name in ("hair_tips", "hair_streaks", "hair_shine"))
+        shade = 0.35 * dice[9] + 0.3 * dice[9].index_select(1, lock) - 0.32
+        streak = (dice[8] < 0.1 + 0.09 * streaks) * 0.55
         root = 0.75 + 0.25 * (along * 5).clamp(max=1)
-        albedo = colour * (shade * (1 + streak) * tips * root)[None]
-        thick = (style.layer_top[:, None] * 0.8).clamp(max=1)
-        occlusion = (1 - 0.7 * thick * (1 - strands.depth)) * (0.6 + 0.4 * (along * 3).clamp(max=1))
-        shine = (0.5 + 0.6 * dice[9]) * (0.35 * traits["hair_shine"][:, None]).exp()
-        return Paint(albedo, occlusion, shine * occlusion)
+        lightness = (shade + streak + along * (0.35 * tips)).exp() * root
+        albedo = (hair_colour(subject).t()[:, None, :, None] * lightness).clamp(max=LIGHTEST)
+        hidden = (0.7 - 0.45 * self._roots.front) * (style.layer_top * 0.8).clamp(max=1) * (1 - strands.depth)
+        occlusion = (1 - hidden) * (0.6 + 0.4 * (along * 3).clamp(max=1))
+        gloss = (0.4 + 0.5 * dice[9]) * (0.35 * shine).exp()
+        return Paint(albedo, occlusion, gloss * occlusion)
 
 
 def _sown(face: Face) -> tuple[Roots, Tensor]:
@@ -102,6 +105,8 @@ def _sown(face: Face) -> tuple[Roots, Tensor]:
         top=((y - 4.5) / 3.0).clamp(0, 1),
         back=((0.5 - z) / 4.0).clamp(0, 1),
         lock=gaps.argmin(1),
+        filling=((torch.arange(STRANDS, device=device) % FILLING_EVERY == 0) & (z < 2.5) & (y < 6.5)).float(),
+        spline=spline_table(device),
         dice=uniforms((3, 5), torch.tensor([[0, 0, k] for k in range(DICE)]), STRANDS).float().to(device),
     )
     return roots, vertex

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from samplers.random import normals
+from synth.renderers.head.exact import exact_product, quantise_basis
 from synth.renderers.head.hairstyle import Style
 from synth.renderers.head.traits import Subject, Trait
 
@@ -86,6 +87,20 @@ def _mean_line(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return y - height, 1 / (1 + slope * slope).sqrt(), azimuth
 
 
+def _waves(points: Tensor) -> list[Tensor]:
+    """Three smooth random fields over canonical points (N, 3), of size about one: float64 (N,) each."""
+    wave = normals((7, 11), torch.zeros(1, 3, dtype=torch.int64), 4 * NOISE_WAVES).double().view(4, NOISE_WAVES).to(points.device)
+    x, y, z = points.double()[..., None].unbind(1)
+    turn = 2.2 * (x * wave[0] + y * wave[1] + z * wave[2]) + wave[3]
+    fields = []
+    for first in range(3):
+        field = torch.zeros_like(turn[:, 0])
+        for k in range(first, NOISE_WAVES, 3):
+            field = field + torch.sin(turn[:, k])
+        fields.append(field / 2.4)
+    return fields
+
+
 class Hairline:
     """The hairline at fixed canonical points."""
 
@@ -93,31 +108,27 @@ class Hairline:
         """Takes canonical points (N, 3), cm."""
         x, y, z = points.double().unbind(-1)
         above, nearness, azimuth = _mean_line(points)
-        self._above, self._nearness = above.float(), nearness.float()  # (N,)
-        bumps = [torch.exp(-(((azimuth - at) / width) ** 2)) * size for _, at, width, size, _ in LINE_BUMPS]
+        x, y, z = points.double().unbind(-1)
+        bumps = [torch.exp(-(((azimuth - at) / width) ** 2)) * -size for _, at, width, size, _ in LINE_BUMPS]
         odd = [torch.tanh(x / 1.5) if side else torch.ones_like(x) for *_, side in LINE_BUMPS]
-        self._bumps = torch.stack([bump * sign for bump, sign in zip(bumps, odd, strict=True)]).float()  # (K, N)
-        self._front = torch.exp(-((azimuth / 52.0) ** 4)).float()  # what recedes
+        front = torch.exp(-((azimuth / 52.0) ** 4))  # what recedes
+        line = [above.clamp(-12, 12), *(bump * sign for bump, sign in zip(bumps, odd, strict=True)), -front]
+        self._basis = quantise_basis(torch.stack([part * nearness for part in line] + _waves(points)))
         self._crown = (((y - CROWN_Y) / 2.5).clamp(0, 1) * torch.exp(-((x / 6.5) ** 4))).float()
-        wave = normals((7, 11), torch.zeros(1, 3, dtype=torch.int64), 4 * NOISE_WAVES).double().view(4, NOISE_WAVES)
-        wave = wave.to(points.device)
-        turn = 2.2 * (x[:, None] * wave[0] + y[:, None] * wave[1] + z[:, None] * wave[2])
-        self._waves = torch.stack([torch.sin(turn[:, k::3] + wave[3, k::3]).sum(1) / 2.4 for k in range(3)]).float()  # (3, N)
 
     def depth(self, subject: Subject, style: Style) -> Tensor:
         """How far inside the hair each point lies, in cm, negative on bare skin: float32 (B, N)."""
-        line = self._above[None].expand(len(subject.key), -1)
-        for (trait, *_), bump in zip(LINE_BUMPS, self._bumps, strict=True):
-            line = line - subject.traits[trait][:, None] * bump
-        line = line - style.recession[:, None] * self._front
-        irregular = 0.16 + 0.05 * subject.traits["hairline_edge"]
-        # Three traits that have nothing to do with hairlines serve as each person's own phases.
-        mix = torch.stack([subject.traits[name] for name in ("hairline_peak", "hairline_skew", "sideburns")])
-        ragged = self._waves[0] + (mix[:, :, None] * 0.6).tanh()[0] * self._waves[1] + (mix[:, :, None] * 0.6).tanh()[1] * self._waves[2]
-        return line * self._nearness + irregular[:, None] * ragged
+        traits = subject.traits
+        irregular = 0.16 + 0.05 * traits["hairline_edge"]
+        # Traits of which nobody thinks as phases make the irregularity everybody's own.
+        own = [irregular * (0.6 * traits[name]).clamp(-1, 1) for name in ("hairline_peak", "sideburns")]
+        moved = [traits[name] for name, *_ in LINE_BUMPS]
+        amounts = [torch.ones_like(irregular), *moved, style.recession[:, 0], irregular, *own]
+        return exact_product(torch.stack(amounts, 1), self._basis)
 
     def cover(self, subject: Subject, style: Style) -> Tensor:
         """How much of the scalp's skin is hidden by hair, 0 to 1: float32 (B, N)."""
-        feather = (0.42 + 0.1 * subject.traits["hairline_edge"])[:, None]
-        inside = 0.5 * (1 + (self.depth(subject, style) / feather - 0.6).tanh())
-        return inside * style.scalp_cover[:, None] * (1 - style.bald_crown[:, None] * self._crown)
+        feather = 0.42 + 0.1 * subject.traits["hairline_edge"][:, None]
+        inside = (self.depth(subject, style) * (0.45 / feather) + 0.25).clamp(0, 1)
+        inside = inside * inside * (3.0 - 2.0 * inside)
+        return inside * (style.scalp_cover * (1 - style.bald_crown * self._crown))

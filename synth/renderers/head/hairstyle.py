@@ -7,13 +7,15 @@ strands are grown.
 Shapes: B pictures.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Final
 
 import torch
 from torch import Tensor
 
 from samplers.attributes import Attribute, Normal
+from synth.renderers.head.exact import exact_product, quantise_basis
 from synth.renderers.head.traits import Subject, Trait
 
 CLASSES: Final = (
@@ -29,20 +31,20 @@ CLASSES: Final = (
     "afro",
 )
 
-#: Each class in numbers, in the order of `Style` from `front_length` to `tint`; the fields' comments give the meaning.
-#:            front  top   side  back  lift  lift  layer layer aside back  side  grav  stiff cling curl  curl  clump width wild  cover
+#: Each class in numbers, in the order of `Style` from `front_length` to `ragged`; the fields' comments give the meaning.
+#:            front  top   side  back  lift  lift  layer layer aside back  side  grav  stiff cling curl curl  clump width wild cover tied ragged
 #:                                     top   side  top   side        ward  back                    rad   len
 STYLES: Final = {
-    "buzz": (0.5, 0.5, 0.4, 0.4, 0.6, 0.6, 0.2, 0.15, 0.2, -0.5, 0.3, 0.0, 0.5, 0.5, 0.0, 3.0, 0.0, 0.16, 0.5, 0.8),
-    "crop": (2.6, 3.0, 1.4, 1.3, 0.42, 0.3, 0.9, 0.45, 0.5, -0.6, 0.5, 0.05, 0.55, 0.5, 0.0, 4.0, 0.3, 0.24, 0.4, 0.95),
-    "swept": (6.5, 6.5, 2.0, 1.8, 0.5, 0.25, 1.6, 0.5, 1.0, 0.55, 0.7, 0.04, 0.6, 0.65, 0.1, 6.0, 0.45, 0.28, 0.22, 0.97),
-    "medium": (9.0, 11.0, 9.0, 8.0, 0.3, 0.25, 1.3, 1.5, 1.0, 0.25, 0.25, 0.06, 0.5, 0.6, 0.2, 7.0, 0.5, 0.32, 0.22, 1.0),
-    "long": (22.0, 23.0, 19.0, 17.0, 0.25, 0.15, 1.3, 1.6, 1.0, 0.2, 0.2, 0.06, 0.45, 0.6, 0.25, 8.0, 0.5, 0.34, 0.14, 1.0),
-    "tied": (15.0, 13.0, 12.0, 9.0, 0.1, 0.05, 0.5, 0.3, 0.2, 1.0, 1.6, 0.0, 0.35, 0.9, 0.0, 8.0, 0.3, 0.34, 0.06, 1.0),
-    "curly_short": (4.5, 5.5, 3.0, 2.5, 0.7, 0.5, 1.8, 0.8, 0.5, -0.1, 0.3, 0.06, 0.6, 0.3, 0.42, 2.6, 0.6, 0.32, 0.5, 1.0),
-    "curly_long": (13.0, 14.0, 13.0, 11.0, 0.5, 0.4, 2.0, 1.9, 0.9, 0.2, 0.15, 0.07, 0.5, 0.35, 0.55, 3.6, 0.65, 0.36, 0.3, 1.0),
-    "coily_short": (1.5, 1.8, 0.9, 0.8, 0.85, 0.7, 0.9, 0.4, 0.0, 0.0, 0.1, 0.0, 0.6, 0.1, 0.16, 1.0, 0.3, 0.26, 0.6, 1.0),
-    "afro": (4.6, 5.5, 5.0, 4.5, 0.95, 0.9, 4.0, 3.6, 0.1, 0.0, 0.0, 0.015, 0.75, 0.0, 0.28, 1.4, 0.5, 0.36, 0.55, 1.0),
+    "buzz": (0.5, 0.5, 0.4, 0.4, 0.6, 0.6, 0.2, 0.15, 0.2, -0.5, 0.3, 0.0, 0.5, 0.5, 0.0, 3.0, 0.0, 0.16, 0.5, 0.8, 0.0, 0.3),
+    "crop": (2.6, 3.0, 1.4, 1.3, 0.42, 0.3, 0.9, 0.45, 0.5, -0.6, 0.5, 0.05, 0.55, 0.5, 0.0, 4.0, 0.3, 0.24, 0.4, 0.95, 0.0, 0.3),
+    "swept": (6.5, 6.5, 2.0, 1.8, 0.5, 0.25, 1.6, 0.5, 1.0, 0.55, 0.7, 0.04, 0.6, 0.65, 0.1, 6.0, 0.45, 0.28, 0.22, 0.97, 0.0, 0.3),
+    "medium": (9.0, 11.0, 9.0, 8.0, 0.3, 0.25, 1.3, 1.5, 1.0, 0.25, 0.25, 0.06, 0.5, 0.6, 0.2, 7.0, 0.5, 0.32, 0.22, 1.0, 0.0, 0.25),
+    "long": (22.0, 23.0, 19.0, 17.0, 0.25, 0.15, 1.3, 1.6, 1.0, 0.2, 0.2, 0.06, 0.45, 0.6, 0.25, 8.0, 0.5, 0.34, 0.14, 1.0, 0.0, 0.22),
+    "tied": (15.0, 13.0, 12.0, 9.0, 0.1, 0.05, 0.5, 0.3, 0.2, 1.0, 1.6, 0.0, 0.35, 0.9, 0.0, 8.0, 0.3, 0.34, 0.06, 1.0, 1.0, 0.1),
+    "curly_short": (4.5, 5.5, 3.0, 2.5, 0.7, 0.5, 1.8, 0.8, 0.5, -0.1, 0.3, 0.06, 0.6, 0.3, 0.42, 2.6, 0.6, 0.32, 0.5, 1.0, 0.0, 0.3),
+    "curly_long": (13.0, 14.0, 13.0, 11.0, 0.5, 0.4, 2.0, 1.9, 0.9, 0.2, 0.15, 0.07, 0.5, 0.35, 0.55, 3.6, 0.65, 0.36, 0.3, 1.0, 0.0, 0.3),
+    "coily_short": (1.5, 1.8, 0.9, 0.8, 0.85, 0.7, 0.9, 0.4, 0.0, 0.0, 0.1, 0.0, 0.6, 0.1, 0.16, 1.0, 0.3, 0.26, 0.6, 1.0, 0.0, 0.15),
+    "afro": (4.6, 5.5, 5.0, 4.5, 0.95, 0.9, 4.0, 3.6, 0.1, 0.0, 0.0, 0.015, 0.75, 0.0, 0.28, 1.4, 0.5, 0.36, 0.55, 1.0, 0.0, 0.14),
 }
 
 TRAITS: Final = (
@@ -87,7 +89,7 @@ COILY: Final = {"buzz": "buzz", "crop": "coily_short", "swept": "coily_short", "
 
 @dataclass(frozen=True)
 class Style:
-    """The numbers by which hair is grown, float32 (B,) each; lengths in cm."""
+    """The numbers by which hair is grown, float32 (B, 1) each; lengths in cm. The first ones are the columns of `STYLES`."""
 
     front_length: Tensor  # of strands rooted at the front
     top_length: Tensor
@@ -109,23 +111,99 @@ class Style:
     width: Tensor  # of a ribbon
     wild: Tensor  # disorder of directions
     scalp_cover: Tensor  # how much skin the roots hide
-    # What comes from traits alone:
+    tied: Tensor  # 1 for hair gathered at the back
+    ragged: Tensor  # spread of the strands' lengths, 0 to 1
+    # From here on no class differs from another:
     recession: Tensor  # how far the forehead hairline has moved back
     bald_crown: Tensor  # share of the top's strands that are lost
     parting: Tensor  # x of the parting
     fringe: Tensor  # share of front strands that fall on the forehead, 0 to 1
     fringe_drift: Tensor  # sideways direction of the fringe
-    curtain: Tensor  # hair beside the face stays behind this z
-    turn_in: Tensor  # ends turn to the face (positive) or away
-    tied: Tensor  # 1 for hair gathered at the back
+    tousle: Tensor  # sideways direction of all strands on top
     window: Tensor  # half width of the opening that hair leaves for the face
-    ragged: Tensor  # spread of the strands' lengths, 0 to 1
+    turn_in: Tensor  # ends turn to the face (positive) or away, cm
     lopsided: Tensor  # more volume on the picture's right, -1 to 1
 
 
-def hair_class(subject: Subject) -> Tensor:
-    """Position of each person's class in `CLASSES`: int64 (B,)."""
-    traits = subject.traits
+@dataclass(frozen=True)
+class Variation:
+    """How traits move one number of `Style`: value = class's number * exp(sum of scaled) + sum of shifted, within bounds."""
+
+    scaled: dict[str, float] = field(default_factory=dict)
+    shifted: dict[str, float] = field(default_factory=dict)
+    low: float = 0.0
+    high: float = 99.0
+    base: float = 0.0  # for numbers in which no class differs from another
+
+
+#: Names here are traits, but for "one" (always 1), "fall" and "tousled" (the attribute `hair_fall` and its size), "loss"
+#: (`hair_loss` on the male side, else far below) and "curls" (`hair_curl` where positive).
+VARIATIONS: Final = {
+    "front_length": Variation({"hair_length": 0.16}),
+    "top_length": Variation({"hair_length": 0.16}),
+    "side_length": Variation({"hair_length": 0.16, "hair_sides": 0.12}),
+    "back_length": Variation({"hair_length": 0.16}),
+    "lift_top": Variation({}, {"hair_volume": 0.08}, high=1.0),
+    "lift_side": Variation({}, {"hair_sides": 0.06}, high=1.0),
+    "layer_top": Variation({"hair_volume": 0.28}),
+    "layer_side": Variation({"hair_volume": 0.28, "hair_sides": 0.3}),
+    "backward": Variation({}, {"hair_sweep": 0.3}, low=-3.0),
+    "side_back": Variation({}, {"hair_sweep": 0.12}, low=-3.0),
+    "curl_radius": Variation({"hair_curl": 0.25}, {"curls": 0.06}),
+    "curl_length": Variation({"hair_curl": -0.1}),
+    "clump": Variation({}, {"hair_locks": 0.13}, high=0.9),
+    "width": Variation({"hair_strength": 0.12}),
+    "wild": Variation({"hair_tidiness": -0.35, "tousled": 0.6}),
+    "scalp_cover": Variation({}, {"hair_strength": 0.06, "one": -0.03}, high=1.0),
+    "ragged": Variation({"hair_layers": 0.35}, high=0.7),
+    "recession": Variation({}, {"loss": 1.5, "one": -0.6}),
+    "bald_crown": Variation({}, {"loss": 1.2, "one": -0.96}, high=1.0),
+    "parting": Variation({}, {"hair_parting": 2.0}, low=-3.4, high=3.4),
+    "fringe": Variation({}, {"fringe": 0.5, "one": 0.15}, high=1.0),
+    "fringe_drift": Variation({}, {"fringe_side": 0.45, "fall": 0.4}, low=-0.8, high=0.8),
+    "tousle": Variation({}, {"fall": 0.35}, low=-1.0),
+    "window": Variation({}, {"hair_ear_cover": -0.55}, low=4.2, high=6.6, base=5.4),
+    "turn_in": Variation({}, {"hair_ends": 0.5}, low=-1.5, high=1.5),
+    "lopsided": Variation({}, {"hair_lopsided": 0.28}, low=-0.8, high=0.8),
+}
+_INPUTS: Final = tuple(dict.fromkeys(name for v in VARIATIONS.values() for name in (*v.scaled, *v.shifted)))
+
+
+class Stylist:
+    """Looks up and varies the numbers of hairstyles, all at once."""
+
+    def __init__(self, device: torch.device) -> None:
+        names = [field.name for field in fields(Style)]
+        none = Variation()
+        varied = [VARIATIONS.get(name, none) for name in names]
+        shared = [v.base for v in varied[len(STYLES["buzz"]) :]]
+        self._table = torch.tensor([(*STYLES[name], *shared) for name in CLASSES], device=device)
+        scaled = [[v.scaled.get(name, 0.0) for v in varied] for name in _INPUTS]
+        shifted = [[v.shifted.get(name, 0.0) for v in varied] for name in _INPUTS]
+        self._basis = quantise_basis(torch.tensor([a + b for a, b in zip(scaled, shifted, strict=True)], device=device))
+        self._low = torch.tensor([v.low if name in VARIATIONS else -99.0 for name, v in zip(names, varied, strict=True)], device=device)
+        self._high = torch.tensor([v.high for v in varied], device=device)
+
+    def style(self, subject: Subject) -> Style:
+        """The numbers of each person's hair, by class, traits and the attribute `hair_fall`."""
+        traits, fall = subject.traits, subject.attributes["hair_fall"]
+        male = (traits["sex"] > 0).float()
+        known = traits | {
+            "one": torch.ones_like(fall),
+            "fall": fall,
+            "tousled": fall.abs(),
+            "loss": traits["hair_loss"] * male - 9.0 * (1 - male),
+            "curls": traits["hair_curl"].clamp(min=0),
+        }
+        change = exact_product(torch.stack([known[name] for name in _INPUTS], 1), self._basis)
+        scale, shift = change.chunk(2, 1)
+        numbers = self._table.index_select(0, hair_class(traits)) * scale.exp() + shift
+        numbers = torch.minimum(torch.maximum(numbers, self._low), self._high)
+        return Style(*numbers.t()[..., None].unbind(0))
+
+
+def hair_class(traits: dict[str, Tensor]) -> Tensor:
+    """Position of each person's class in `CLASSES`, by traits (B,): int64 (B,)."""
     male = traits["sex"] > 0
     length = torch.where(male, _step(traits["hair_length"], MALE_LENGTHS), _step(traits["hair_length"], FEMALE_LENGTHS))
     thinning = male & (traits["hair_loss"] > THINNING_ABOVE)
@@ -135,62 +213,19 @@ def hair_class(subject: Subject) -> Tensor:
     return torch.where(curl > COILY_ABOVE, coily, torch.where(curl > CURLY_ABOVE, curly, length))
 
 
+@cache
+def _stylist(device: torch.device) -> Stylist:
+    return Stylist(device)
+
+
 def hair_style(subject: Subject) -> Style:
-    """The numbers of each person's hair, by class and traits."""
-    traits = subject.traits
-    device = subject.key.device
-    table = torch.tensor([STYLES[name] for name in CLASSES], device=device)
-    names = [field.name for field in fields(Style)][: table.shape[1]]
-    chosen = hair_class(subject)
-    row = dict(zip(names, table[chosen].unbind(-1), strict=True))
-    varied = _varied(row, traits, subject.attributes["hair_fall"])
-    tied = (chosen == CLASSES.index("tied")).float()
-    return Style(**(row | varied | _personal(traits) | {"tied": tied}))
+    """The numbers of each person's hair in this picture."""
+    return _stylist(subject.key.device).style(subject)
 
 
-def _varied(row: dict[str, Tensor], traits: dict[str, Tensor], fall: Tensor) -> dict[str, Tensor]:
-    """The table's numbers moved by traits."""
-    longer = (0.16 * traits["hair_length"]).exp()
-    fuller = (0.28 * traits["hair_volume"]).exp()
-    sides = fuller * (0.3 * traits["hair_sides"]).exp()
-    strong = (0.12 * traits["hair_strength"]).exp()
-    curl = traits["hair_curl"]
-    return {
-        "front_length": row["front_length"] * longer,
-        "top_length": row["top_length"] * longer,
-        "side_length": row["side_length"] * longer * (0.12 * traits["hair_sides"]).exp(),
-        "back_length": row["back_length"] * longer,
-        "lift_top": (row["lift_top"] + 0.08 * traits["hair_volume"]).clamp(0, 1),
-        "lift_side": (row["lift_side"] + 0.06 * traits["hair_sides"]).clamp(0, 1),
-        "layer_top": row["layer_top"] * fuller,
-        "layer_side": row["layer_side"] * sides,
-        "backward": row["backward"] + 0.3 * traits["hair_sweep"],
-        "side_back": row["side_back"] + 0.12 * traits["hair_sweep"],
-        "curl_radius": row["curl_radius"] * (0.25 * curl).exp() + 0.06 * curl.clamp(min=0),
-        "curl_length": row["curl_length"] * (-0.1 * curl).exp(),
-        "clump": (row["clump"] + 0.13 * traits["hair_locks"]).clamp(0, 0.9),
-        "width": row["width"] * strong,
-        "wild": row["wild"] * (-0.35 * traits["hair_tidiness"]).exp() * (1 + 0.6 * fall.abs()),
-        "scalp_cover": (row["scalp_cover"] + 0.06 * traits["hair_strength"] - 0.03).clamp(0, 1),
-    }
-
-
-def _personal(traits: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What comes from traits alone."""
-    male = (traits["sex"] > 0).float()
-    loss = male * traits["hair_loss"]
-    return {
-        "recession": 1.5 * (loss - 0.4).clamp(min=0),
-        "bald_crown": (1.2 * (loss - 0.8)).clamp(0, 1),
-        "parting": 3.2 * (0.8 * traits["hair_parting"]).tanh(),
-        "fringe": (0.15 + 0.5 * traits["fringe"]).clamp(0, 1),
-        "fringe_drift": 0.6 * traits["fringe_side"].tanh(),
-        "curtain": 3.6 + 1.1 * traits["hair_ear_cover"],
-        "window": 5.4 - 0.55 * traits["hair_ear_cover"].clamp(-2, 2),
-        "ragged": 0.3 * (0.35 * traits["hair_layers"]).exp(),
-        "turn_in": 0.5 * traits["hair_ends"],
-        "lopsided": (0.3 * traits["hair_lopsided"]).tanh(),
-    }
+def describe(traits: dict[str, Tensor]) -> dict[str, Tensor | list[str]]:
+    """The class of hair of people with these traits, in words."""
+    return {"hair_class": [CLASSES[i] for i in hair_class(traits).tolist()]}
 
 
 def _step(value: Tensor, ladder: tuple[tuple[str, float], ...]) -> Tensor:

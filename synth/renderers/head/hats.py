@@ -59,14 +59,14 @@ CLOTHS: Final = (
 class HatEdge:
     """The plane below which hair comes out from under the hat: y = height + slope * z."""
 
-    height: Tensor  # float32 (B,), cm
-    slope: Tensor  # float32 (B,)
+    height: Tensor  # float32 (B, 1), cm
+    slope: Tensor  # float32 (B, 1)
 
 
 def hat_edge(subject: Subject) -> HatEdge:
     """The edge of the hat of each picture; far above the head where there is none."""
     row = torch.tensor(EDGES, device=subject.key.device)[subject.attributes["hat"]]
-    return HatEdge(row[:, 0], row[:, 1])
+    return HatEdge(row[:, :1], row[:, 1:])
 
 
 class Hats:
@@ -80,6 +80,8 @@ class Hats:
         """The hats of B pictures; nothing when nobody wears any."""
         worn = subject.attributes["hat"]
         surfaces: list[Surface] = []
+        if worn.device.type == "cpu" and not bool((worn > 0).any()):
+            return surfaces
         cloth = _cloth(subject)
         for kind, hat in enumerate(self._hats, start=1):
             present = worn == kind

@@ -32,13 +32,14 @@ class Paint:
 
 def unit3(v: Tensor) -> Tensor:
     """Component-first vectors (3, ...) to length one."""
-    x, y, z = v
-    return v / (x * x + y * y + z * z + 1e-9).sqrt()
+    return v / ((v * v).sum(0) + 1e-9).sqrt()
 
 
 def cross3(a: Tensor, b: Tensor) -> Tensor:
     """Cross product of component-first vectors."""
-    return torch.stack((a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]))
+    ax, ay, az = a
+    bx, by, bz = b
+    return torch.stack((ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx))
 
 
 def tangents(path: Tensor) -> Tensor:
@@ -55,10 +56,10 @@ def ribbon_faces(strands: int, joints: int) -> Tensor:
 
 
 def ribbons(path: Tensor, away: Tensor, width: Tensor, paint: Paint, faces: Tensor, present: Tensor | None = None) -> Surface:
-    """Strands as ribbons: path (3, J, B, S), outward directions likewise, widths (J, B, S) in cm."""
+    """Strands as ribbons: path (3, J, B, S), outward directions of any length likewise, widths (J, B, S) in cm."""
     tangent = unit3(tangents(path))
     forward = torch.tensor((0.0, 0.0, TO_CAMERA), device=path.device)[:, None, None, None]
-    across = unit3(cross3(tangent, away + forward))
+    across = unit3(cross3(tangent, unit3(away) + forward))
     up = cross3(across, tangent)
     reach = across * (0.5 * width)
     lean = LEAN * across
@@ -69,7 +70,7 @@ def ribbons(path: Tensor, away: Tensor, width: Tensor, paint: Paint, faces: Tens
         faces=faces,
         positions=_vertices(torch.stack((path - reach, path + reach), -1)).permute(1, 2, 0),
         normals=_vertices(torch.stack((up - lean, up + lean), -1) * size).permute(1, 2, 0),
-        albedo=_vertices(paint.albedo[..., None] * shades).clamp(0, 0.9).permute(1, 2, 0),
+        albedo=_vertices(paint.albedo[..., None] * shades).permute(1, 2, 0),
         gloss=_doubled(paint.gloss),
         sharpness=torch.full_like(occlusion, SHARPNESS),
         occlusion=occlusion,

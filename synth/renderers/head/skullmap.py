@@ -17,16 +17,16 @@ from synth.renderers.head.face import Face
 
 CENTRE: Final = (0.0, 1.0, -0.6)  # within the skull; every ray from here meets the surface once
 CELLS: Final = 64
+HALF: Final = 0.5 * (CELLS - 1)
 HULL_ABOVE_Y: Final = -11.0  # below is the neck
-CHUNK: Final = 256  # cells tied at once: bounds memory
+MARGIN: Final = 2.5  # map rows searched beside a direction's own
 
 
 def map_place(direction: Tensor) -> tuple[Tensor, Tensor]:
     """Directions as components (3, ...), unit, to continuous map coordinates (column, row) in [0, CELLS - 1]."""
     x, y, z = direction
-    stretch = (0.5 / (1.0 + y).clamp(min=1e-4)).sqrt() * (0.5 * (CELLS - 1))
-    middle = 0.5 * (CELLS - 1)
-    return (x * stretch + middle).clamp(0, CELLS - 1), (z * stretch + middle).clamp(0, CELLS - 1)
+    stretch = (0.5 / (1.0 + y).clamp(min=1e-4)).sqrt() * HALF
+    return (x * stretch + HALF).clamp(0, CELLS - 1), (z * stretch + HALF).clamp(0, CELLS - 1)
 
 
 def map_directions() -> Tensor:
@@ -49,11 +49,16 @@ def nearest_vertices(face: Face, directions: Tensor) -> Tensor:
     offset = face.canonical[usable].double().cpu() - torch.tensor(CENTRE, dtype=torch.float64)
     x, y, z = offset.unbind(-1)
     away = offset / (x * x + y * y + z * z).sqrt()[:, None]
-    nearest = []
-    for start in range(0, len(directions), CHUNK):
-        ahead = directions[start : start + CHUNK, None]
-        nearest.append((ahead[..., 0] * away[:, 0] + ahead[..., 1] * away[:, 1] + ahead[..., 2] * away[:, 2]).argmax(1))
-    return usable[torch.cat(nearest).to(usable.device)]
+    _, row = map_place(away.t())
+    _, wanted = map_place(directions.t())
+    nearest = torch.zeros(len(directions), dtype=torch.int64)
+    for start in range(CELLS):
+        asking = ((wanted >= start) & (wanted < start + 1)).nonzero()[:, 0]
+        near = ((row > start - MARGIN) & (row < start + 1 + MARGIN)).nonzero()[:, 0]
+        ahead, candidates = directions[asking, None], away[near]
+        likeness = sum(ahead[..., k] * candidates[:, k] for k in range(3))
+        nearest[asking] = near[torch.as_tensor(likeness).argmax(1)]
+    return usable[nearest.to(usable.device)]
 
 
 @dataclass(frozen=True)
@@ -64,9 +69,9 @@ class PlacedSkull:
 
     def surface_radius(self, direction: Tensor) -> Tensor:
         """Distance of the surface in directions (3, B, S), unit: (B, S)."""
-        column, row = map_place(direction)
-        cell = (row + 0.5).long() * CELLS + (column + 0.5).long()
-        return self.radius.gather(1, cell)
+        stretch = (0.5 * HALF * HALF / (1.0001 + direction[1])).sqrt()
+        place = (direction[::2] * stretch + (HALF + 0.5)).clamp(0.5, CELLS - 0.5).long()
+        return self.radius.gather(1, place[1] * CELLS + place[0])
 
 
 class SkullMap:

@@ -18,7 +18,8 @@ from synth.renderers.head.hats import HAIR_UNDER_HAT_CM, HatEdge
 from synth.renderers.head.ribbons import cross3, tangents, unit3
 from synth.renderers.head.skullmap import CENTRE, PlacedSkull
 
-JOINTS: Final = 8
+STEPS: Final = 5  # marched joints
+JOINTS: Final = 8  # joints of a ribbon, on smooth curves through the marched ones
 FALL_FROM_Y, FALL_BELOW_Y = 7.5, 3.5  # between these heights combing turns from the top's direction to the side's
 LOWEST_Y: Final = -15.0  # strands end below the picture
 BROW_Y: Final = 2.6  # a fringe ends about here
@@ -36,7 +37,9 @@ class Roots:
     top: Tensor  # (S,) 0 to 1: on top rather than at the sides
     back: Tensor  # (S,) 0 to 1: at the back
     lock: Tensor  # int64 (S,): the strand that leads this strand's lock
+    filling: Tensor  # (S,) 1 for the wide dark ribbons that close long hair behind the others
     dice: Tensor  # (DICE, S): uniform numbers
+    spline: tuple[Tensor, Tensor]  # `spline_table`
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Strands:
     """Grown strands."""
 
     joints: Tensor  # (3, J, B, S), cm
-    along: Tensor  # (J,) 0 at the root, 1 at the tip
+    along: Tensor  # (J, 1, 1) 0 at the root, 1 at the tip
     depth: Tensor  # (B, S) how high in the hair mass, 0 at the scalp, 1 outside
     growth: Tensor  # (B, S) 0 where no strand grows, 1 for a full one
 
@@ -62,140 +65,166 @@ class Scalp:
 
 def grow(roots: Roots, style: Style, scalp: Scalp, dice: Tensor) -> Strands:
     """Strands from their roots; dice are uniform numbers (DICE, B, S)."""
-    root_at, depth, hat = scalp.root_at, scalp.depth, scalp.hat
-    field = _Field.of(roots, style, root_at, dice)
-    growth = (0.25 + 0.75 * depth / 1.2).clamp(0, 1) * (depth > 0)
-    growth = growth * (dice[7] > style.bald_crown[:, None] * roots.top)
-    length = _lengths(roots, style, root_at, field, dice) * growth.clamp(min=0.02)
-    step = length / (JOINTS - 1)
-    lift = _mix(style.lift_side, style.lift_top, roots.top)
-    direction = unit3(lift * scalp.outward + (1 - lift) * field.comb(root_at) + field.disorder)
-    height = 0.12 + field.layer * dice[1] * (0.3 + 0.7 * (depth / 2.0).clamp(0, 1))
-    at = root_at
-    joints = [at]
-    centre = torch.tensor(CENTRE, device=at.device)[:, None, None]
-    for j in range(1, JOINTS):
-        turned = style.stiffness[:, None] * direction + (1 - style.stiffness[:, None]) * field.comb(at) + field.disorder * 0.4
-        x, y, z = turned
-        direction = unit3(torch.stack((x, y - style.gravity[:, None] * step * j, z)))
-        at = at + step * direction
-        at = field.beside_face(at)
-        away = at - centre
-        radius = (away[0] * away[0] + away[1] * away[1] + away[2] * away[2]).sqrt()
-        away = away / radius
-        rise = min(1.0, (j + 1) / 3)
-        surface = scalp.skull.surface_radius(away)
-        floor = surface + height * rise
-        held = floor + (radius - floor) * (1 - style.cling[:, None] * field.held(at[1]))
-        outer = torch.maximum(floor, held)
-        under_hat = at[1] > hat.height[:, None] + hat.slope[:, None] * at[2] - 0.2
-        at = centre + away * torch.where(under_hat, torch.minimum(outer, surface + HAIR_UNDER_HAT_CM), outer)
-        joints.append(at)
-    path = torch.stack(joints, 1)
-    along = torch.linspace(0, 1, JOINTS, device=path.device)
-    path = _gathered(path, roots.lock, style.clump, along)
-    path = _curled(path, style, roots.lock, dice[6], growth, along)
-    return Strands(path, along, dice[1], growth)
+    fringe = _fringe(roots, style, dice)
+    growth = (0.25 + 0.62 * scalp.depth).clamp(0, 1) * (scalp.depth > 0)
+    growth = growth * (dice[7] > style.bald_crown * roots.top)
+    length = _lengths(roots, style, scalp.root_at, fringe, dice) * growth.clamp(min=0.02)
+    comb = _Comb.of(roots, style, scalp, fringe, dice)
+    path = _resampled(_march(comb, style, scalp, length / STEPS), roots.spline)
+    along = torch.linspace(0, 1, JOINTS, device=path.device)[:, None, None]
+    path = _gathered(path, roots, style, along)
+    path = _curled(path, style, dice[6] * 0.15 + dice[6].index_select(1, roots.lock), growth * comb.loose, along)
+    return Strands(path, along, dice[1] * (1 - roots.filling), growth)
 
 
 @dataclass(frozen=True)
-class _Field:
-    """The direction of combing: constants of each strand (B, S), evaluated anywhere."""
+class _Comb:
+    """What moves each strand, (B, S) or component-first (3, B, S); directions need not have length one."""
 
-    aside: Tensor  # x share on top
-    ahead: Tensor  # z share on top
-    side_x: Tensor
-    side_z: Tensor
-    curtain: Tensor
+    top: Tensor  # where hair is combed on top
+    side: Tensor  # and at the sides
+    away: Tensor  # and before the face
+    bend: Tensor  # disorder of its own
+    weight: Tensor  # change of direction from joint to joint by its weight
+    curtain: Tensor  # z before which hair is drawn away from the face
     window: Tensor  # half width of the opening left for the face
-    fringe: Tensor  # 1 for strands of the fringe
-    layer: Tensor
     tied: Tensor  # share of the pull to the tie
-    disorder: Tensor  # (3, B, S)
+    height: Tensor  # above the scalp, cm
+    lift: Tensor  # share of the outward direction at the root
+    loose: Tensor  # 1; less where hair hangs over the forehead
 
     @staticmethod
-    def of(roots: Roots, style: Style, root_at: Tensor, dice: Tensor) -> "_Field":
-        x = root_at[0]
-        part = ((x - style.parting[:, None]) / 0.7).tanh()
-        fringe = ((roots.front > 0.4) & (dice[2][:, roots.lock] * 0.8 + dice[2] * 0.2 < style.fringe[:, None])).float()
-        outward_x = (x / 3.0).tanh()
-        ahead = -style.backward[:, None] * (0.4 + 0.6 * roots.front)
-        return _Field(
-            aside=style.aside[:, None] * part * (1 - fringe) + fringe * style.fringe_drift[:, None],
-            ahead=ahead * (1 - fringe) + 1.1 * fringe,
-            side_x=0.22 * outward_x,
-            side_z=-style.side_back[:, None] * (1 - fringe) + 0.2 * fringe,
-            curtain=style.curtain[:, None] + fringe * 20.0,
-            window=(style.window[:, None] + 0.9 * (dice[1] - 0.5)) * (1 - fringe),
-            fringe=fringe,
-            layer=_mix(style.layer_side, style.layer_top, roots.top) * (1 + style.lopsided[:, None] * outward_x),
-            tied=style.tied[:, None] * (1 - fringe),
-            disorder=style.wild[:, None] * (dice[3:6] - 0.5),
+    def of(roots: Roots, style: Style, scalp: Scalp, fringe: Tensor, dice: Tensor) -> "_Comb":
+        x = scalp.root_at[0]
+        whole, ones = 1 - fringe, torch.ones_like(x)
+        part = ((x - style.parting) * 1.2).clamp(-1, 1)
+        aside = (x * 0.3).clamp(-1, 1)
+        ahead = 1.1 * fringe - style.backward * (0.4 + 0.6 * roots.front) * whole
+        layer = _mix(style.layer_side, style.layer_top, roots.top) * (1 + style.lopsided * aside)
+        return _Comb(
+            top=torch.stack((style.aside * part * whole + fringe * style.fringe_drift + style.tousle, -0.25 * ones, ahead)),
+            side=torch.stack((0.22 * aside, -ones, 0.2 * fringe - style.side_back * whole)),
+            away=torch.stack((0.8 * aside, 0 * ones, -ones)) * whole,
+            bend=style.wild * (dice[3:6] - 0.5),
+            weight=torch.stack((0 * ones, -style.gravity * ones, 0 * ones)),
+            curtain=0.8 * style.window - 0.7 + 20.0 * fringe,
+            window=(style.window + 0.9 * (dice[1] - 0.5)) * whole,
+            tied=style.tied * whole,
+            height=0.1 + layer * (dice[1] * (1 - 0.85 * roots.filling)) * (0.3 + 0.35 * scalp.depth).clamp(0.2, 1),
+            lift=_mix(style.lift_side, style.lift_top, roots.top),
+            loose=1 - 0.6 * fringe,
         )
 
-    def comb(self, at: Tensor) -> Tensor:
-        """The direction in which hair is combed at points (3, B, S)."""
-        x, y, z = at
-        fall = ((FALL_FROM_Y - y) / (FALL_FROM_Y - FALL_BELOW_Y)).clamp(0, 1)
-        over = ((z - self.curtain) * 0.5).clamp(0, 1.5) * fall  # hair before the face is drawn to the sides
-        combed = torch.stack(
-            (
-                self.aside + (self.side_x - self.aside) * fall + over * 0.8 * (x * 2).tanh(),
-                -0.25 - 0.75 * fall,
-                self.ahead + (self.side_z - self.ahead) * fall - over,
-            )
-        )
-        to_tie = unit3(torch.tensor(TIE, device=at.device)[:, None, None] - at)
+    def __call__(self, at: Tensor, fall: Tensor) -> Tensor:
+        """The direction in which hair is combed at points (3, B, S); `fall` is how far these lie below the top, 0 to 1."""
+        over = ((at[2] - self.curtain) * 0.5).clamp(0, 1.5) * fall
+        combed = self.top + (self.side - self.top) * fall + self.away * over
+        to_tie = (_point(TIE, at) - at) * 0.125
         return combed + self.tied * (to_tie - combed)
 
-    def beside_face(self, at: Tensor) -> Tensor:
-        """Points (3, B, S) moved out of the window that hair leaves for the face."""
-        x, y, z = at
-        opening = ((FALL_FROM_Y - 0.5 - y) / 3.5).clamp(0, 1) * self.window * ((z - 1.0) / 2.5).clamp(0, 1)
-        side = torch.where(x < 0, -1.0, 1.0)
-        return torch.stack((side * torch.maximum(x.abs(), opening), y, z))
 
-    def held(self, y: Tensor) -> Tensor:
-        """How far hair at height y lies on the head rather than hangs, 0 to 1."""
-        return ((y + 1.5) / 4.0).clamp(0, 1)
+def _march(comb: _Comb, style: Style, scalp: Scalp, step: Tensor) -> Tensor:
+    """Strands joint by joint: (3, STEPS + 1, B, S)."""
+    at, centre, hat = scalp.root_at, _point(CENTRE, scalp.root_at), scalp.hat
+    yielding = 1 - style.stiffness
+    direction = unit3(comb.lift * scalp.outward + (1 - comb.lift) * comb(at, _fall(at)) + comb.bend)
+    bend = comb.bend * 0.4
+    weight = comb.weight * step
+    joints = [at]
+    for joint in range(1, STEPS + 1):
+        fall = _fall(at)
+        direction = unit3(style.stiffness * direction + yielding * comb(at, fall) + bend + weight * joint)
+        at = at + step * direction
+        opening = (3.2 - 0.45 * at[1]).clamp(0, 1) * comb.window * (at[2] * 0.4 - 0.4).clamp(0, 1)
+        away = torch.stack((at[0].sign() * torch.maximum(at[0].abs(), opening), at[1], at[2])) - centre
+        radius = ((away * away).sum(0) + 1e-6).sqrt()
+        away = away / radius
+        surface = scalp.skull.surface_radius(away)
+        floor = surface + comb.height * min(1.0, joint / 2)
+        held = (at[1] * 0.25 + 0.4).clamp(0, 1) * style.cling
+        radius = torch.maximum(floor, radius + (floor - radius) * held)
+        under_hat = (at[1] - hat.slope * at[2] - hat.height + 0.5).clamp(0, 1)
+        radius = radius + (torch.minimum(radius, surface + HAIR_UNDER_HAT_CM) - radius) * under_hat
+        at = centre + away * radius
+        joints.append(at)
+    return torch.stack(joints, 1)
+
+
+def _fall(at: Tensor) -> Tensor:
+    """How far points (3, B, S) lie below the top of the head, 0 to 1."""
+    return ((FALL_FROM_Y - at[1]) * (1 / (FALL_FROM_Y - FALL_BELOW_Y))).clamp(0, 1)
+
+
+def _point(place: tuple[float, float, float], like: Tensor) -> Tensor:
+    """A fixed point, ready to meet component-first vectors."""
+    return torch.tensor(place, device=like.device).view(3, *[1] * (like.dim() - 1))
 
 
 def _mix(low: Tensor, high: Tensor, share: Tensor) -> Tensor:
-    """(B,) and (B,) mixed by (S,): (B, S)."""
-    return low[:, None] + (high - low)[:, None] * share
+    """`low` where share is 0, `high` where it is 1."""
+    return low + (high - low) * share
 
 
-def _lengths(roots: Roots, style: Style, root_at: Tensor, field: _Field, dice: Tensor) -> Tensor:
+def _fringe(roots: Roots, style: Style, dice: Tensor) -> Tensor:
+    """1 for strands that fall on the forehead: whole locks, with few strays."""
+    chance = dice[2].index_select(1, roots.lock) * 0.8 + dice[2] * 0.2
+    return ((roots.front > 0.4) & (chance < style.fringe)).float()
+
+
+def _lengths(roots: Roots, style: Style, root_at: Tensor, fringe: Tensor, dice: Tensor) -> Tensor:
     """Length of each strand in cm: (B, S). A fringe ends at the brows, and nothing ends far below the picture."""
     side = _mix(style.side_length, style.back_length, roots.back)
     top = _mix(style.top_length, style.front_length, roots.front)
-    length = side + (top - side) * roots.top
+    length = _mix(side, top, roots.top)
     y = root_at[1]
     to_brow = (y - BROW_Y).clamp(min=1.0) * 1.05
-    length = length + field.fringe * (torch.minimum(length, to_brow) - length)
-    length = torch.minimum(length, (y - LOWEST_Y) * 1.15)
-    to_tie = root_at - torch.tensor(TIE, device=y.device)[:, None, None]
-    to_tie = (to_tie[0] * to_tie[0] + to_tie[1] * to_tie[1] + to_tie[2] * to_tie[2]).sqrt() * 1.2
-    length = length + field.tied * (to_tie - length)
-    return length * (1 - style.ragged[:, None] * dice[0])
+    length = torch.minimum(_mix(length, torch.minimum(length, to_brow), fringe), (y - LOWEST_Y) * 1.15)
+    gap = root_at - _point(TIE, root_at)
+    to_tie = (gap * gap).sum(0).sqrt() * 1.2
+    length = _mix(length, to_tie, style.tied * (1 - fringe))
+    return length * (1 - style.ragged * dice[0] * (1 - 0.7 * roots.filling))
 
 
-def _gathered(path: Tensor, lock: Tensor, clump: Tensor, along: Tensor) -> Tensor:
+def spline_table(device: torch.device) -> tuple[Tensor, Tensor]:
+    """How JOINTS places lie among STEPS + 1: the four neighbours int64 (4, J) and their Catmull-Rom weights (4, J, 1, 1)."""
+    place = torch.linspace(0, STEPS, JOINTS)
+    cell = place.floor().clamp(max=STEPS - 1)
+    t = place - cell
+    weights = (
+        t * (t * (2 - t) - 1),
+        t * t * (3 * t - 5) + 2,
+        t * (t * (4 - 3 * t) + 1),
+        t * t * (t - 1),
+    )
+    neighbours = torch.stack([(cell.long() + shift).clamp(0, STEPS) for shift in (-1, 0, 1, 2)])
+    return neighbours.to(device), (0.5 * torch.stack(weights))[..., None, None].to(device)
+
+
+def _resampled(path: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
+    """Marched strands (3, STEPS + 1, B, S) at JOINTS places on smooth curves through the marched ones."""
+    neighbours, weights = table
+    curve = path.index_select(1, neighbours[0]) * weights[0]
+    for index, weight in zip(neighbours[1:], weights[1:], strict=True):
+        curve = curve + path.index_select(1, index) * weight
+    return curve
+
+
+def _gathered(path: Tensor, roots: Roots, style: Style, along: Tensor) -> Tensor:
     """Strands (3, J, B, S) drawn to the leader of their lock, the more the nearer the tip."""
-    leader = path[..., lock]
-    spread = path[:, :1] - leader[:, :1]
-    share = along[:, None, None] * clump[:, None]
-    return path + share * (leader + spread * LOCK_SPREAD - path)
+    leader = path.index_select(3, roots.lock)
+    spread = (path[:, :1] - leader[:, :1]) * LOCK_SPREAD
+    share = along * (style.clump * (1 - 0.8 * roots.filling))
+    return path + share * (leader + spread - path)
 
 
-def _curled(path: Tensor, style: Style, lock: Tensor, dice: Tensor, growth: Tensor, along: Tensor) -> Tensor:
-    """Strands (3, J, B, S) wound about their own course; dice (B, S) are the phases, alike within a lock."""
-    centre = torch.tensor(CENTRE, device=path.device)[:, None, None, None]
-    outward = unit3(path - centre)
+def _curled(path: Tensor, style: Style, start: Tensor, growth: Tensor, along: Tensor) -> Tensor:
+    """Strands (3, J, B, S) wound about their own course from phases `start` (B, S), in turns; ends bent in or out."""
+    outward = unit3(path - _point(CENTRE, path))
     sideways = unit3(cross3(tangents(path), outward))
     first = path[:, 1] - path[:, 0]
-    pace = (first[0] * first[0] + first[1] * first[1] + first[2] * first[2]).sqrt()
-    arc = pace * (along * (JOINTS - 1))[:, None, None]
-    phase = TURN * (arc / style.curl_length[:, None] + dice[:, lock] + 0.15 * dice)
-    reach = style.curl_radius[:, None] * growth * (along * 3.0).clamp(max=1)[:, None, None]
-    return path + (reach * phase.sin()) * sideways + (reach * 0.6 * phase.cos()) * outward
+    arc = (first * first).sum(0).sqrt() * ((JOINTS - 1) * along)
+    phase = (arc / style.curl_length + start) * TURN
+    reach = (style.curl_radius * growth) * (along * 3.0).clamp(max=1)
+    hanging = (style.turn_in * along * along) * (0.3 - 0.1 * path[1]).clamp(0, 1)
+    radial = reach * 0.6 * phase.cos() - hanging
+    return path + (reach * phase.sin()) * sideways + radial * outward

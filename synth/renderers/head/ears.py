@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 AROUND: Final = 30
-#: middle of the bowl, cm; axes of the ear's own plane in degrees: flare of the rear edge off the skull, lean backwards
-MIDDLE: Final = (7.28, -1.55, -0.45)
-FLARE: Final = 21.0
-LEAN: Final = 9.0
+MIDDLE: Final = (7.46, -1.55, -0.45)  # of the bowl, cm
+FLARE: Final = 19.0  # degrees by which the rear edge stands off the skull
+LEAN: Final = 9.0  # degrees backwards
+CANAL_AHEAD: Final = 0.25  # the ear canal opens in front of the middle
+CANAL_RADIUS: Final = 0.5
 #: reach from the middle to the rim, cm: degrees around (0 forwards, 90 up), reach
 OUTLINE: Final = np.array(
     [(0, 1.05), (35, 1.55), (65, 2.75), (95, 3.20), (125, 3.05), (155, 2.45), (185, 2.05), (215, 1.95), (245, 2.35),
@@ -25,17 +26,25 @@ OUTLINE: Final = np.array(
 )  # fmt: skip
 #: share of the reach, height over the ear's plane (cm): from the bowl to the rim and behind it
 BACK: Final = np.array(
-    [(0.00, -0.50), (0.16, -0.48), (0.30, -0.38), (0.42, -0.05), (0.52, 0.16), (0.62, 0.08), (0.74, -0.12),
+    [(0.00, -0.42), (0.16, -0.40), (0.30, -0.34), (0.42, -0.05), (0.52, 0.16), (0.62, 0.08), (0.74, -0.12),
      (0.84, -0.02), (0.92, 0.22), (1.00, 0.16), (1.01, -0.08), (0.92, -0.35), (0.74, -0.90), (0.60, -1.40)]
 )  # fmt: skip
 FRONT: Final = np.array(
-    [(0.00, -0.50), (0.14, -0.48), (0.26, -0.42), (0.36, -0.30), (0.46, -0.10), (0.56, 0.10), (0.66, 0.12),
+    [(0.00, -0.42), (0.14, -0.40), (0.26, -0.34), (0.36, -0.22), (0.46, -0.10), (0.56, 0.10), (0.66, 0.12),
      (0.76, 0.06), (0.86, -0.02), (0.98, -0.08), (1.10, -0.14), (1.20, -0.20), (1.28, -0.30), (1.34, -0.60)]
 )  # fmt: skip
 LOBE: Final = np.array(
-    [(0.00, -0.50), (0.14, -0.46), (0.24, -0.34), (0.32, -0.10), (0.42, 0.08), (0.54, 0.06), (0.66, 0.04), (0.78, 0.06),
+    [(0.00, -0.42), (0.14, -0.40), (0.24, -0.30), (0.32, -0.10), (0.42, 0.08), (0.54, 0.06), (0.66, 0.04), (0.78, 0.06),
      (0.90, 0.05), (0.98, -0.02), (1.00, -0.14), (0.92, -0.26), (0.76, -0.45), (0.60, -0.80)]
 )  # fmt: skip
+
+
+def canal(points: Array) -> Array:
+    """How far points (..., 3) of either side lie at the mouth of the ear canal: 1 there, 0 outside."""
+    x, y, z = np.moveaxis(points, -1, 0)
+    square = (y - MIDDLE[1]) ** 2 + (z - MIDDLE[2] - CANAL_AHEAD) ** 2
+    dark: Array = np.where(np.abs(x) < MIDDLE[0], np.exp(-square / CANAL_RADIUS**2), 0.0)
+    return dark
 
 
 def _near(degrees: Array, centre: float, width: float) -> Array:

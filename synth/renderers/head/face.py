@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synth.renderers.head import anatomy, expression, relief
+from synth.renderers.head import anatomy, ears, expression, relief
 from synth.renderers.head.bend import Bend, Fields, left_half
 from synth.renderers.head.cavity import sky_seen
 from synth.renderers.head.expression import ATTRIBUTES
@@ -63,6 +63,7 @@ INNER_POINTS: Final = {
     "lower_teeth": ((0.0, -7.1, 9.0), (0.0, -9.0, 9.2), 1.0),
 }
 INTERREFLECTION: Final = 0.3  # skin lights skin: half open hollows are lighter than the sky they see
+CANAL_DARKNESS: Final = 0.7  # share of the sky that the canal of an ear hides
 NOSTRIL_DARKNESS: Final = 0.8  # share of the sky that a nostril hides
 LANDMARKS: Final = ("pupil_left", "pupil_right", "nose_tip", "mouth_left", "mouth_right")
 
@@ -110,9 +111,7 @@ class Face:
         normals = self._normals(self.canonical.T[None])[0].T.double().cpu().numpy()
         nostril = relief.nostril(mean.points)
         self.nostril = real(nostril)
-        seen = sky_seen(mean.points, normals, mean.faces)
-        lifted = seen + INTERREFLECTION * seen * (1 - seen)
-        self.occlusion = real(lifted * (1 - NOSTRIL_DARKNESS * nostril))
+        self.occlusion = real(_occlusion(mean, normals, nostril))
 
     def place(self, subject: Subject) -> PlacedFace:
         """Place the faces of B pictures."""
@@ -155,6 +154,13 @@ def _regions(mean: Template) -> tuple[NDArray[np.int64], NDArray[np.int64], NDAr
     scalp = ~ear & (((y > hairline) & (z > 0)) | ((z <= 1.5) & (y > -6.5)))
     beard = ~ear & (y < -1.0) & (y > -13.5) & (z > 0.5)
     return np.flatnonzero(scalp), np.flatnonzero(beard), np.flatnonzero(ear)
+
+
+def _occlusion(mean: Template, normals: Array, nostril: Array) -> Array:
+    """Share of the sky (N,) that reaches the mean face, with the openings of nose and ears darkened."""
+    seen = sky_seen(mean.points, normals, mean.faces)
+    lifted: Array = seen + INTERREFLECTION * seen * (1 - seen)
+    return lifted * (1 - NOSTRIL_DARKNESS * nostril) * (1 - CANAL_DARKNESS * ears.canal(mean.points))
 
 
 def _nearest(mean: Template) -> Mapping[str, int]:

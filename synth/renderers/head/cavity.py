@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-DIRECTIONS: Final = 96
+DIRECTIONS: Final = 64
 PICTURE: Final = 800  # cells across a depth picture
 CELL_CM: Final = 0.22
 DEPTH_SLACK_CM: Final = 0.25  # a vertex this little behind the front of its cell still counts as seen
@@ -43,7 +43,8 @@ def _behind_body(points: Array, direction: Array) -> NDArray[np.bool_]:
     if direction[1] > -0.05:
         return np.zeros(len(points), bool)
     foot = points + direction * ((BODY_Y - points[:, 1:2]) / direction[1])
-    return (foot[:, 0] / BODY_RADIUS[0]) ** 2 + (foot[:, 2] / BODY_RADIUS[1]) ** 2 < 1
+    hidden: NDArray[np.bool_] = (foot[:, 0] / BODY_RADIUS[0]) ** 2 + (foot[:, 2] / BODY_RADIUS[1]) ** 2 < 1
+    return hidden
 
 
 def sky_seen(points: Array, normals: Array, faces: NDArray[np.int64]) -> Array:

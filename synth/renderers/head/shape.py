@@ -151,7 +151,7 @@ CHEEKS: Final = (
     ),
     ShapeTrait(
         "cheek_fat", "fullness of the cheeks",
-        (Move((4.4, -5.2, 6.6), (2.2, 2.2, 4), shift=(0.26, 0, 0.20)),), {"weight": 0.4},
+        (Move((4.5, -4.8, 6.6), (2.2, 2.3, 4), shift=(0.23, 0, 0.18)),), {"weight": 0.4},
     ),
     ShapeTrait(
         "cheek_hollow", "hollow under the cheekbones",

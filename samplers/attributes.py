@@ -68,6 +68,9 @@ class Normal(_Law):
     def _ordered(self) -> "Normal":
         if not self.low < self.high:
             raise ValueError(f"low {self.low:g} is not below high {self.high:g}")
+        # Farther out, nothing of the law is left inside that float64 could spread.
+        if not self.low - 6 * self.std <= self.mean <= self.high + 6 * self.std:
+            raise ValueError(f"mean {self.mean:g} is more than six std from [{self.low:g}, {self.high:g}]")
         return self
 
     def support(self) -> tuple[float, float]:

@@ -35,7 +35,7 @@ LOWER_LEAN = 0.75  # lower teeth lean back under the lip
 ARCH_COLUMNS, ARCH_ROWS = 49, 9
 TONGUE_COLUMNS, TONGUE_ROWS = 13, 9
 
-ENAMEL = (0.52, 0.48, 0.40)
+ENAMEL = (0.47, 0.435, 0.365)
 YELLOWING = (0.035, 0.06, 0.13)  # what teeth lose per channel and degree of yellowing
 GUM = (0.34, 0.12, 0.11)
 TONGUE = (0.46, 0.17, 0.15)

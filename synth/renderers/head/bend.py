@@ -62,11 +62,13 @@ class Bend:
         patch = np.unique(np.floor(height / PATCH_CM), return_inverse=True)[1]
         members = [np.flatnonzero(patch == i) for i in range(patch.max() + 1)]
         self._names = [list(even), list(odd)]
+        order = np.concatenate(members)
+        place = np.empty(len(order), np.int64)  # of each point of the half, in the order of the patches
+        place[order] = np.arange(len(order))
         self._patches = [
-            [_Patch(np.stack(list(fields.values())), points, device) for points in members] for fields in (even, odd)
+            [_Patch(np.stack(list(fields.values())), points, device) for points in parts]
+            for fields, parts in ((even, members), (odd, [order]))  # odd moves are few
         ]
-        place = np.empty(len(patch), np.int64)  # of each point of the half, in the order of the patches
-        place[np.concatenate(members)] = np.arange(len(patch))
         position = np.full(len(mean.points), -1)
         position[half] = place[: len(half)]
         whole = np.where(position >= 0, position, position[mean.mirror] + len(patch))

@@ -107,7 +107,8 @@ class Face:
         pairs = np.array([position for position, _, _ in INNER_POINTS.values()])
         self._bend = Bend(mean, pairs, *_fields(mean), device)
         self._eyelids = Eyelids(mean, device)
-        self._skin_points = _nearest(mean)
+        nearest = _nearest(mean)
+        self._skin_point_names, self._skin_point = tuple(nearest), torch.tensor(list(nearest.values()), device=device)
         normals = self._normals(self.canonical.T[None])[0].T.double().cpu().numpy()
         nostril = relief.nostril(mean.points)
         self.nostril = real(nostril)
@@ -132,11 +133,9 @@ class Face:
         )
 
     def _points(self, skin: Tensor, further: Tensor) -> dict[str, Tensor]:
-        points = {name: skin[:, :, vertex] for name, vertex in self._skin_points.items()}
-        for i, name in enumerate(INNER_POINTS):
-            points[f"{name}_left"] = further[:, :, i]
-            points[f"{name}_right"] = further[:, :, len(INNER_POINTS) + i]
-        return points
+        pairs = [f"{name}{side}" for side in ("_left", "_right") for name in INNER_POINTS]
+        places = (*skin[:, :, self._skin_point].unbind(2), *further.unbind(2))
+        return dict(zip((*self._skin_point_names, *pairs), places, strict=True))
 
     def _normals(self, planar: Tensor) -> Tensor:
         """Unit normals (B, 3, N) from the neighbours on the skin of vertices (B, 3, N)."""

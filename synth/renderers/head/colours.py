@@ -114,6 +114,12 @@ def brow_hair_colour(pigments: HairPigments) -> Tensor:
     return _hair(0.55 + 0.9 * pigments.eumelanin, 0.18 + 0.67 * pigments.pheomelanin, grey, 0.55)
 
 
+def beard_hair_colour(pigments: HairPigments, tone: Tensor) -> Tensor:
+    """Beards lie between scalp hair and brows, darker or lighter by a trait (B,): linear RGB (B, 3)."""
+    between = 0.5 * (scalp_hair_colour(pigments) + brow_hair_colour(pigments))
+    return between * torch.exp(0.22 * tone)[:, None]
+
+
 def hair_colour(subject: Subject) -> Tensor:
     """Mean colour of the scalp hair: linear RGB (B, 3)."""
     return scalp_hair_colour(hair_pigments(subject, skin_darkness(subject)))

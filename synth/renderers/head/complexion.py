@@ -103,10 +103,10 @@ def _patch(trait: str, x: float, y: float, radius_x: float, radius_y: float) -> 
 
 MELANIN: tuple[Region, ...] = (
     Region(_forehead, 0.02, 0.075, "forehead_tone"),
-    Region(Spot(3.1, 0.3, 2.1, 1.4), 0.05, 0.075, "socket_dark"),
-    Region(Spot(2.7, -1.35, 1.45, 0.6), 0.04, 0.08, "under_eye_dark"),
-    Region(Spot(0.0, -7.2, 3.3, 2.0, mirrored=False), 0.04, 0.075, "mouth_dark"),
-    Region(Spot(5.4, -3.6, 1.9, 3.0), 0.02, 0.085, "cheek_tone"),
+    Region(Spot(3.1, 0.3, 2.1, 1.4), 0.05, 0.062, "socket_dark"),
+    Region(Spot(2.7, -1.35, 1.45, 0.6), 0.04, 0.07, "under_eye_dark"),
+    Region(Spot(0.0, -7.2, 3.3, 2.0, mirrored=False), 0.04, 0.06, "mouth_dark"),
+    Region(Spot(5.4, -3.6, 1.9, 3.0), 0.02, 0.06, "cheek_tone"),
     Region(_neck, 0.06, 0.10, "neck_tone"),
     Region(Spot(0.0, -1.5, 1.3, 2.6, mirrored=False), 0.0, 0.08, "nose_tone"),
     _patch("patch_cheek", -4.2, -2.6, 1.9, 1.2),
@@ -170,7 +170,7 @@ class _Layer:
             for region in regions
         ]
         self.table = quantise_basis(torch.stack([*own, *further]))
-        self.names = [region.trait or "skin_blood" for region in regions]
+        self.names = [region.trait or "skin_blood" for region in regions]  # any will do where the gain is 0
         self.mean = torch.tensor([region.mean for region in regions], device=canonical.device)
         self.gain = torch.tensor([region.gain for region in regions], device=canonical.device)
         self.calm = torch.tensor([region.calm for region in regions], device=canonical.device)
@@ -189,7 +189,7 @@ class Complexion:
         blotches = [masks.noise(canonical, BLOTCH_CM, f"blotch {i}") for i in range(PATTERNS)]
         mottles = [masks.noise(canonical, MOTTLE_CM, f"mottle {i}") for i in range(PATTERNS)]
         cheeks_and_nose = masks.spots_mask(canonical, (Spot(3.0, -3.0, 2.4, 2.0), Spot(0.0, -3.4, 1.8, 2.0, False)))
-        grain = 0.025 * mottles[0] + 0.03 * masks.noise(canonical, PORE_CM, "pores") * (0.4 + 0.6 * cheeks_and_nose)
+        grain = 0.017 * mottles[0] + 0.022 * masks.noise(canonical, PORE_CM, "pores") * (0.4 + 0.6 * cheeks_and_nose)
         beard = masks.spots_mask(canonical, BEARD_AREA) * (1.0 - masks.spot_mask(canonical, LIP_AREA))
         beard = masks.smooth_step(0.1, 0.8, beard)
         blush = masks.spot_mask(canonical, BLUSH_AREA)

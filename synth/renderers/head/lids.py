@@ -43,7 +43,7 @@ class LidPaint:
         wing = 1.0 - masks.smooth_step(1.0, 1.28, u) - masks.smooth_step(-0.9, -1.0, u)
         outside = above.clamp(min=0.0)
         inside = (-above).clamp(min=0.0) * 0.9
-        self.upper_lash = torch.exp(-outside / 0.105 - inside / 0.12) * wing.clamp(min=0.0) * (0.55 + 0.45 * outward)
+        self.upper_lash = torch.exp(-outside / 0.135 - inside / 0.13) * wing.clamp(min=0.0) * (0.62 + 0.38 * outward)
         lower_edge = torch.exp(-((below - 0.10) / 0.075).square())
         self.lower_lash = lower_edge * across * (0.25 + 0.75 * masks.smooth_step(-0.3, 0.8, u))
         self.waterline = torch.exp(-((below - 0.02) / 0.055).square()) * across
@@ -68,7 +68,7 @@ class LidPaint:
         cold, warm = constant(SHADOW_COLD, device), constant(SHADOW_WARM, device)
         powder = mix(cold, warm, 0.5 + 0.5 * torch.tanh(sitter.trait("eye_shadow") + 0.5))
         powder = powder * torch.exp(-0.4 * sitter.melanin)
-        lashes = torch.exp(0.36 * sitter.trait("lash_density")) * (0.90 - 0.16 * sitter.male)
+        lashes = torch.exp(0.36 * sitter.trait("lash_density")) * (0.96 - 0.12 * sitter.male)
         below = 0.30 * lashes + 0.45 * sitter.made_up
         dark = (lashes * self.upper_lash + 0.9 * sitter.made_up * self.liner + below * self.lower_lash).clamp(max=0.96)
         albedo = canvas.albedo.index_select(1, self.index)

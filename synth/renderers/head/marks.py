@@ -52,7 +52,7 @@ HABITS = (
 
 FRECKLE_AREA = (Spot(2.6, -1.9, 2.6, 1.7), Spot(0.0, -2.2, 1.6, 1.9, mirrored=False), Spot(2.0, 4.0, 3.2, 1.9))
 AGE_SPOT_AREA = (Spot(5.2, 0.8, 1.8, 2.6), Spot(3.0, 5.2, 3.0, 1.8), Spot(4.8, -3.0, 1.8, 1.8))
-FINE_CM, COARSE_CM, AGE_SPOT_CM = 0.20, 0.30, 0.6
+FINE_CM, COARSE_CM, AGE_SPOT_CM = 0.17, 0.25, 0.6
 PATTERNS = 2  # noise maps that a person mixes
 EDGE = 0.18  # areas end where their soft spots have fallen to this
 

@@ -27,7 +27,6 @@ class Spot:
     radius_x: float
     radius_y: float
     mirrored: bool = True
-    turn: float = 0.0  # slope of the ellipse's long way: y grows by this per cm outwards
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Stroke:
     """A soft line through points (x, y), thinner towards its ends; mirrored: on both sides of the midline."""
 
     points: tuple[tuple[float, float], ...]
-    width: float  # half width at e^-1, cm
+    width: float  # half width at 1/e, cm
     strength: float = 1.0
     mirrored: bool = True
 
@@ -55,7 +54,6 @@ def spot_mask(canonical: Tensor, spot: Spot) -> Tensor:
     """How much of a spot lies on each vertex (N, 3): (N,) in [0, 1]."""
     x = canonical[:, 0].abs() if spot.mirrored else canonical[:, 0]
     u, v = x - spot.x, canonical[:, 1] - spot.y
-    v = v - spot.turn * u
     return torch.exp(-(u / spot.radius_x).square() - (v / spot.radius_y).square()) * front(canonical)
 
 

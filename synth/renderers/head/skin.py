@@ -131,14 +131,13 @@ class Skin:
     def _hair_roots(self, sitter: Sitter, canvas: Canvas) -> None:
         """The colour of the roots where hair and beard grow."""
         cover = self.hairline.cover(sitter.subject, hair_style(sitter.subject))
-        scalp_hair, brow_hair = colours.scalp_hair_colour(sitter.hair), colours.brow_hair_colour(sitter.hair)
-        coat(canvas.albedo, self.scalp_index, (ROOT_SHADE * scalp_hair)[:, None], cover)
+        roots = ROOT_SHADE * colours.scalp_hair_colour(sitter.hair)
+        coat(canvas.albedo, self.scalp_index, roots[:, None], cover)
         dim(canvas.gloss, self.scalp_index, 1.0 - cover)
         if not bool((sitter.subject.traits["sex"] > MALE_FROM).any()):
             return
         cover = self.beard_area.cover(sitter.subject) * self.beard_grain
-        tone = torch.exp(0.22 * sitter.trait("beard_tone"))
-        roots = (0.5 * ROOT_SHADE) * tone * (scalp_hair + brow_hair)
+        roots = ROOT_SHADE * colours.beard_hair_colour(sitter.hair, sitter.subject.traits["beard_tone"])
         coat(canvas.albedo, self.beard_index, roots[:, None], cover)
         dim(canvas.gloss, self.beard_index, 1.0 - 0.8 * cover)
 

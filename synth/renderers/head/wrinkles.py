@@ -184,7 +184,7 @@ class Wrinkles:
             slopes.append((self._depths(there + step) - self._depths(there - step)) / (2 * STEP_CM))
         self.basis = quantise_basis(torch.cat((depth, *slopes), 1).clamp(-15.0, 15.0))
         self.names = [folds.name for folds in FOLDS]
-        self.movers = [folds.moved_by or "smile" for folds in FOLDS]
+        self.movers = [folds.moved_by or "smile" for folds in FOLDS]  # any will do where `moved` is 0
         columns = ([getattr(folds, column) for folds in FOLDS] for column in ("young", "old", "spread", "moved"))
         self.young, self.old, self.spread, self.moved = (torch.tensor(c, device=canonical.device) for c in columns)
 

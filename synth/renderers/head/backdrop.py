@@ -56,8 +56,8 @@ ATTRIBUTES: Final = {
     ),
 }
 
-CELLS: Final = 44
-LARGE, SMALL = 7, 22
+CELLS: Final = 36
+LARGE, SMALL = 6, 16
 RANDOM: Final = 9  # uniform numbers per shape
 
 Colour = tuple[float, float, float]
@@ -108,7 +108,7 @@ SCENES: Final = {
         (0.5, 0.47, 0.42),
         (0.4, 0.37, 0.33),
         sharp=0.0,
-        tint=0.5,
+        tint=0.3,
         large=ShapeSet(0.3, 0.5, 0.6, (0.2, 0.6), (0.2, 0.7), 0.0, 0.06, (0.6, 0.58, 0.52), (0.14, 0.12, 0.1), 0.4, 0.55),
     ),
     "room": Scene(
@@ -184,7 +184,7 @@ def backdrop(subject: Subject, size: int) -> Tensor:
     axis = (torch.arange(CELLS, device=device) + 0.5) * (2 / CELLS) - 1
     x, y = axis.repeat(CELLS), -axis.repeat_interleave(CELLS)
     picture = _gradient(kind, scene, x, y)  # (B, 3, C * C)
-    softer = 0.5 + 1.5 * subject.attributes["background_blur"][:, None]
+    softer = 0.8 + 1.6 * subject.attributes["background_blur"][:, None]
     for sets, dice_of in (("large", shapes[:, :LARGE]), ("small", shapes[:, LARGE:])):
         table = torch.tensor([getattr(SCENES[name], sets).row() for name in KINDS], device=device)
         share, colours = _shapes(table[kind], dice_of, softer, x, y)

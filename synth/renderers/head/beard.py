@@ -19,7 +19,7 @@ from synth.renderers.head.colours import brow_colour, hair_colour
 from synth.renderers.head.face import Face, PlacedFace
 from synth.renderers.head.mesh import Surface
 from synth.renderers.head.sowing import person_dice, sown
-from synth.renderers.head.ribbons import Paint, ribbon_faces, ribbons, unit3
+from synth.renderers.head.ribbons import Course, Paint, ribbon_faces, ribbons, towards_camera, unit3
 from synth.renderers.head.traits import Subject, Trait
 
 HABITS: Final = ("none", "stubble", "moustache", "goatee", "short", "full")
@@ -168,11 +168,12 @@ class Beard:
         path = self._path(root, outward, length, dice)
         along = torch.linspace(0, 1, JOINTS, device=root.device)[:, None, None]
         width = (0.1 + 0.12 * growth.length.clamp(max=1.2))[:, None] * (0.7 + 0.6 * dice[2]) * (1.15 - along) * full
-        shade = (0.5 * (dice[3] - 0.5)).exp() * (0.75 + 0.35 * along)
+        shade = (0.5 * (dice[3] - 0.5)).exp() * (0.85 + 0.25 * along)
         albedo = beard_colour(subject).permute(1, 0)[:, None, :, None] * shade
-        occlusion = (0.45 + 0.55 * along).expand_as(shade)
+        occlusion = (0.62 + 0.38 * along).expand_as(shade)
         paint = Paint(albedo, occlusion, 0.45 * occlusion)
-        return [ribbons(path, outward[:, None].expand_as(path), width, paint, self._faces, present)]
+        course = Course(path, outward[:, None].expand_as(path), width, towards_camera(subject.attributes))
+        return [ribbons(course, paint, self._faces, present)]
 
     def _path(self, root: Tensor, outward: Tensor, length: Tensor, dice: Tensor) -> Tensor:
         """Hairs that leave the skin slantwise and bend down: (3, J, B, S)."""

@@ -19,7 +19,7 @@ from synth.renderers.head.hairline import Hairline, near_scalp
 from synth.renderers.head.hairstyle import Style, hair_style
 from synth.renderers.head.hats import hat_edge
 from synth.renderers.head.mesh import Surface
-from synth.renderers.head.ribbons import Paint, ribbon_faces, ribbons
+from synth.renderers.head.ribbons import Course, Paint, ribbon_faces, ribbons, towards_camera
 from synth.renderers.head.skullmap import CENTRE, SkullMap
 from synth.renderers.head.sowing import person_dice, sown
 from synth.renderers.head.strands import JOINTS, Roots, Scalp, Strands, grow, spline_table
@@ -37,6 +37,9 @@ DICE: Final = 10  # uniform numbers per strand
 FRONT_FINER: Final = 0.3  # strands at the forehead are finer
 FILLING_EVERY: Final = 4  # so many strands of long hair fill what lies behind the others
 FILLING_WIDER: Final = 4.5  # times the usual width
+PUFF: Final = 1.6  # how much wider than at its root a lock of such hair is at its tip
+GRAIN: Final = 17.3  # turns of light and dark along a curl; as there are few joints, any large odd number
+SHAVEN_CM: Final = 0.35  # hair so short is a tint only
 LEAST_WIDTH_CM: Final = 0.09  # about a sample of a small picture: finer ones would flicker
 LIGHTEST: Final = 0.55  # of white hair
 #: How densely roots are sown, by place: the part of the head that pictures show gets most.
@@ -66,10 +69,15 @@ class Hair:
         path, along, roots = strands.joints, strands.along, self._roots
         away = path - torch.tensor(CENTRE, device=path.device)[:, None, None, None]
         taper = (4.0 - 3.6 * along).clamp(max=1) * (0.55 + along * 4).clamp(max=1)
-        filling = roots.filling * ((style.side_length - 3.5) * 0.15).clamp(0, 1) * FILLING_WIDER
+        straight = (1 - style.curl_radius).clamp(0, 1)
+        filling = roots.filling * (((style.side_length - 3.5) * 0.15).clamp(0, 1) * (FILLING_WIDER * straight))
+        puffed = ((style.lift_top - 0.8) * 6).clamp(0, 1) * PUFF  # hair that stands all around spreads
         width = style.width * (1 - FRONT_FINER * roots.front) * (0.6 + 0.8 * dice[8] + filling)
-        width = (width * taper).clamp(min=LEAST_WIDTH_CM) * strands.growth
-        return ribbons(path, away, width, self._painted(subject, style, strands, dice), self._faces)
+        taper = torch.maximum(taper, 0.4 * puffed)
+        width = (width * taper * (1 + puffed * along)).clamp(min=LEAST_WIDTH_CM) * strands.growth
+        width = width * ((style.top_length - SHAVEN_CM) * 5).clamp(0, 1)
+        course = Course(path, away, width, towards_camera(subject.attributes))
+        return ribbons(course, self._painted(subject, style, strands, dice), self._faces)
 
     def _painted(self, subject: Subject, style: Style, strands: Strands, dice: Tensor) -> Paint:
         """The colours of every joint."""
@@ -78,6 +86,8 @@ class Hair:
         shade = 0.35 * dice[9] + 0.3 * dice[9].index_select(1, lock) - 0.32
         streak = (dice[8] < 0.1 + 0.09 * streaks) * 0.55
         root = 0.75 + 0.25 * (along * 5).clamp(max=1)
+        grain = dice[6] + along * (GRAIN + dice[8])
+        shade = shade + (grain - grain.floor() - 0.5) * (style.curl_radius * 1.6).clamp(max=0.6)
         lightness = (shade + streak + along * (0.35 * tips)).exp() * root
         albedo = (hair_colour(subject).t()[:, None, :, None] * lightness).clamp(max=LIGHTEST)
         hidden = (0.7 - 0.45 * self._roots.front) * (style.layer_top * 0.8).clamp(max=1) * (1 - strands.depth)

@@ -6,6 +6,7 @@ to either side at the ribbon's edges, as on a round bundle. This module does not
 Shapes: B pictures, S strands, J joints; S * J * 2 vertices. Vectors are component-first: (3, J, B, S).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +16,8 @@ from torch import Tensor
 from synth.renderers.head.mesh import Surface
 
 LEAN: Final = 0.3  # how far the normals at a ribbon's edges turn to the sides
-TO_CAMERA: Final = 0.6  # how far ribbons face the front rather than outwards
+TO_CAMERA: Final = 1.6  # how far ribbons face the camera rather than outwards
+TURNED_TO_CAMERA: Final = 0.3  # least cosine between a normal and the camera: what is seen is lit from the seen side
 EDGE_SHADES: Final = (0.88, 1.08)  # one edge is darker than the other, so that ribbons side by side stay distinct
 SHARPNESS: Final = 24.0
 SOFTNESS: Final = 0.3  # light goes a little way through hair
@@ -55,16 +57,36 @@ def ribbon_faces(strands: int, joints: int) -> Tensor:
     return torch.cat((left, right), 1).view(-1, 3)
 
 
-def ribbons(path: Tensor, away: Tensor, width: Tensor, paint: Paint, faces: Tensor, present: Tensor | None = None) -> Surface:
-    """Strands as ribbons: path (3, J, B, S), outward directions of any length likewise, widths (J, B, S) in cm."""
+@dataclass(frozen=True)
+class Course:
+    """Where ribbons run."""
+
+    path: Tensor  # (3, J, B, S), cm
+    away: Tensor  # the same shape: outward directions of any length
+    width: Tensor  # (J, B, S), cm
+    camera: Tensor  # (3, B, 1): the direction of the camera
+
+
+def towards_camera(attributes: dict[str, Tensor]) -> Tensor:
+    """The direction of the camera in the frame of the turned head, tilt left out: (3, B, 1)."""
+    yaw, pitch = (attributes[name] * (math.pi / 180) for name in ("yaw_deg", "pitch_deg"))
+    level = yaw.cos()
+    return torch.stack((-yaw.sin(), -level * pitch.sin(), level * pitch.cos()))[..., None]
+
+
+def ribbons(course: Course, paint: Paint, faces: Tensor, present: Tensor | None = None) -> Surface:
+    """Strands as ribbons that turn their breadth outwards and to the camera."""
+    path, away, width, camera = course.path, course.away, course.width, course.camera
     tangent = unit3(tangents(path))
-    forward = torch.tensor((0.0, 0.0, TO_CAMERA), device=path.device)[:, None, None, None]
-    across = unit3(cross3(tangent, unit3(away) + forward))
-    up = cross3(across, tangent)
+    outward = unit3(away)
+    across = unit3(cross3(tangent, outward + TO_CAMERA * camera[:, None]))
+    up = outward - tangent * (outward * tangent).sum(0)
+    towards = camera[:, None]
+    up = unit3(up + towards * (TURNED_TO_CAMERA - (up * towards).sum(0)).clamp(min=0))
     reach = across * (0.5 * width)
     lean = LEAN * across
     shades = torch.tensor(EDGE_SHADES, device=path.device)
-    size = 1 / (1 + LEAN * LEAN) ** 0.5  # up and across are perpendicular and of length one
+    size = 1 / (1 + LEAN * LEAN) ** 0.5  # up and across are nearly perpendicular and of length one
     occlusion = _doubled(paint.occlusion)
     return Surface(
         faces=faces,

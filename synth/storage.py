@@ -7,6 +7,7 @@ know what the objects hold, nor which of them belong together: that is the commi
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,7 +101,11 @@ class LocalStorage:
 
     def exists(self, name: str) -> bool:
         """Whether the object is there."""
-        return self._path(name).is_file()
+        with _explained(self.url, name, "read"):
+            try:
+                return stat.S_ISREG(self._path(name).stat().st_mode)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
 
     def create(self, name: str, data: bytes) -> bool:
         """Store durably, unless the name is taken: True if this call stored it or the same bytes lie there."""

@@ -42,7 +42,7 @@ TRAITS: Final = (
     Trait("beard_density", "how densely the beard grows", fixed=True),
     Trait("beard_extent", "how high the beard grows on the cheeks", fixed=True),
     Trait("beard_tone", "beard lighter or darker than the scalp hair", fixed=True),
-    Trait("moustache_droop", "whether the moustache droops at its ends", fixed=True),
+    Trait("moustache", "how strong the moustache is, and whether it droops at its ends", fixed=True),
 )
 ATTRIBUTES: Final = {
     "beard_growth": Attribute(
@@ -115,7 +115,8 @@ class BeardArea:
         """How densely the beard grows at each point, 0 to 1: (B, N)."""
         moustache, chin, connection, cheek, neck = (weight[:, None] for weight in growth.weights.unbind(1))
         line = _edge(0.5 * subject.traits["beard_extent"][:, None] - self._cheek_height, 0.0, 0.5)
-        droop = (0.5 + 0.5 * subject.traits["moustache_droop"][:, None]).clamp(0, 1)
+        strong = subject.traits["moustache"][:, None]
+        moustache, droop = moustache * (0.85 + 0.3 * strong).clamp(0.25, 1.0), (0.5 + 0.5 * strong).clamp(0, 1)
         parts = (
             moustache * self._moustache,
             torch.maximum(connection, moustache * droop) * self._droop,

@@ -120,7 +120,7 @@ class _Crown:
         around = turn[None].expand(ROWS, COLUMNS).reshape(-1)
         knit = CHOICES[kind] == "beanie"
         cuff = 0.5 * (1 - ((up - 0.36) / 0.03).tanh())  # the turned-up edge of a knitted cap
-        gap = 0.5 + (0.3 * cuff + 0.9 * (up * math.pi / 2).sin() ** 2 if knit else 0.25 + 0.5 * (up * math.pi).sin())
+        gap = 0.5 + (0.3 * cuff + 0.9 * (up * math.pi / 2).sin() ** 2 if knit else 0.25 + 0.6 * (up * math.pi / 2).sin())
         ribs = 1 + (0.16 * (around * 44).sin() * (1 - up) if knit else 0.0 * around)
         hem = 1 - 0.45 * (-(((up - (0.42 if knit else 0.06)) / 0.035) ** 2)).exp()
         self._gap = gap.float().to(face.canonical.device)

@@ -17,7 +17,7 @@ from synth.renderers.head.mesh import Surface
 
 LEAN: Final = 0.3  # how far the normals at a ribbon's edges turn to the sides
 TO_CAMERA: Final = 1.6  # how far ribbons face the camera rather than outwards
-TURNED_TO_CAMERA: Final = 0.3  # least cosine between a normal and the camera: what is seen is lit from the seen side
+TURNED_TO_CAMERA: Final = 0.42  # least cosine between a normal and the camera: what is seen is lit from the seen side
 EDGE_SHADES: Final = (0.88, 1.08)  # one edge is darker than the other, so that ribbons side by side stay distinct
 SHARPNESS: Final = 24.0
 SOFTNESS: Final = 0.3  # light goes a little way through hair

@@ -91,7 +91,7 @@ class _Comb:
     tied: Tensor  # share of the pull to the tie
     height: Tensor  # above the scalp, cm
     lift: Tensor  # share of the outward direction at the root
-    loose: Tensor  # 1; less where hair hangs over the forehead
+    loose: Tensor  # 1; less where hair hangs over the forehead or is under a hat
 
     @staticmethod
     def of(roots: Roots, style: Style, scalp: Scalp, fringe: Tensor, dice: Tensor) -> "_Comb":
@@ -112,7 +112,7 @@ class _Comb:
             tied=style.tied * whole,
             height=0.1 + layer * (dice[1] * (1 - 0.85 * roots.filling)) * (0.3 + 0.35 * scalp.depth).clamp(0.2, 1),
             lift=_mix(style.lift_side, style.lift_top, roots.top),
-            loose=1 - 0.6 * fringe,
+            loose=(1 - 0.6 * fringe) * (1 - 0.8 * _under(scalp.hat, scalp.root_at)),
         )
 
     def __call__(self, at: Tensor, fall: Tensor) -> Tensor:
@@ -143,8 +143,8 @@ def _march(comb: _Comb, style: Style, scalp: Scalp, step: Tensor) -> Tensor:
         floor = surface + comb.height * min(1.0, joint / 2)
         held = (at[1] * 0.25 + 0.4).clamp(0, 1) * style.cling
         radius = torch.maximum(floor, radius + (floor - radius) * held)
-        under_hat = (at[1] - hat.slope * at[2] - hat.height + 0.5).clamp(0, 1)
-        radius = radius + (torch.minimum(radius, surface + HAIR_UNDER_HAT_CM) - radius) * under_hat
+        pressed = torch.minimum(radius, surface + HAIR_UNDER_HAT_CM)
+        radius = radius + (pressed - radius) * _under(hat, at)
         at = centre + away * radius
         joints.append(at)
     return torch.stack(joints, 1)
@@ -153,6 +153,11 @@ def _march(comb: _Comb, style: Style, scalp: Scalp, step: Tensor) -> Tensor:
 def _fall(at: Tensor) -> Tensor:
     """How far points (3, B, S) lie below the top of the head, 0 to 1."""
     return ((FALL_FROM_Y - at[1]) * (1 / (FALL_FROM_Y - FALL_BELOW_Y))).clamp(0, 1)
+
+
+def _under(hat: HatEdge, at: Tensor) -> Tensor:
+    """How far points (3, B, S) lie under the hat, 0 to 1."""
+    return (at[1] - hat.slope * at[2] - hat.height + 0.5).clamp(0, 1)
 
 
 def _point(place: tuple[float, float, float], like: Tensor) -> Tensor:

@@ -128,11 +128,11 @@ def test_normals_are_unit_and_face_the_camera(renderer: HeadRenderer) -> None:
 
 def test_describe_has_a_row_per_person_without_a_renderer() -> None:
     columns = HeadRenderer.describe(people(7))
-    assert {"sex_axis", "age_axis", "skin_tone"} <= set(columns)
+    assert {"looks", "age_years", "sex_axis", "skin_tone"} <= set(columns)
     assert all(len(column) == 7 for column in columns.values())
     tones = columns["skin_tone"]
     assert isinstance(tones, list)
-    assert isinstance(columns["age_axis"], Tensor)
+    assert isinstance(columns["age_years"], Tensor)
 
 
 def test_traits_are_nearly_independent() -> None:

@@ -7,10 +7,12 @@ append. This module does not know what any of them does.
 from collections.abc import Mapping
 from typing import Final
 
+import torch
 from torch import Tensor
 
 from samplers.attributes import Attribute
 from synth.renderers.head import (
+    axes,
     backdrop,
     beard,
     camera,
@@ -25,7 +27,7 @@ from synth.renderers.head import (
     skin,
     wear,
 )
-from synth.renderers.head.traits import SHARED, Trait
+from synth.renderers.head.traits import SHARED, Subject, Trait
 
 _SHARED_ABOUT: Final = {
     "sex": "Which side of the sexes somebody looks to be on: negative female, positive male.",
@@ -63,5 +65,11 @@ assert len({trait.name for trait in TRAITS}) == len(TRAITS), "two traits of one 
 
 def describe(traits: dict[str, Tensor]) -> dict[str, Tensor | list[str]]:
     """What the traits (I,) of I people say of them: columns of numbers or words."""
-    numbers = {f"{axis}_axis": traits[axis] for axis in SHARED}
-    return {**numbers, **skin.describe(traits)}
+    nobody = torch.zeros(len(traits["sex"]), 2, dtype=torch.int64, device=traits["sex"].device)
+    return {
+        "looks": ["male" if side > 0 else "female" for side in traits["sex"].tolist()],
+        "age_years": axes.age_years(Subject(traits, {}, nobody, nobody)),
+        **{f"{axis}_axis": traits[axis] for axis in SHARED},
+        **skin.describe(traits),
+        **hairstyle.describe(traits),
+    }

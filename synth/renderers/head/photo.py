@@ -67,6 +67,7 @@ ATTRIBUTES: Final[dict[str, Attribute]] = {
 METER_CENTRE, METER_RADIUS = (0.5, 0.6), (0.3, 0.36)  # the ellipse that the camera meters, in shares of the picture
 METER_LEVEL: Final = 0.2  # light from a face of middling skin in middling light
 METER_POWER: Final = 0.33  # 1 would bring every face to the same grey
+METER_POWER_ABOVE: Final = 0.25  # added to it for faces lighter than that: what is overexposed is lost
 METER_GAIN: Final = 1.42
 FILM: Final = (2.3, 0.08, 2.35, 0.62, 0.17)  # x (a x + b) / (x (c x + d) + e)
 METER_STEPS: Final = 1 << 16
@@ -112,7 +113,8 @@ class Darkroom:
         """
         grey = (_grey(light).clamp(0, 8) * self._window * METER_STEPS).long().flatten(1).sum(1)
         level = grey.double().clamp(min=1) * (1 / METER_STEPS) / self._window_sum
-        gain = ((level * (1 / METER_LEVEL)).log() * -METER_POWER).exp() * METER_GAIN
+        stops = (level * (1 / METER_LEVEL)).log()
+        gain = (stops * -METER_POWER - stops.clamp(min=0) * METER_POWER_ABOVE).exp() * METER_GAIN
         return gain.float()[:, None, None, None]
 
     def _noisy(self, shown: Tensor, grey_levels: Tensor, key: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from synth.renderers.head import anatomy, masks
-from synth.renderers.head.canvas import Canvas, coat, constant, dim
+from synth.renderers.head.canvas import Canvas, coat, dim
 from synth.renderers.head.colours import brow_hair_colour
 from synth.renderers.head.sitter import Sitter
 from synth.renderers.head.traits import Trait
@@ -28,10 +28,25 @@ TRAITS: tuple[Trait, ...] = (
 )
 HABITS = ("brow_peak", "brow_strokes")
 
-#: Traits that scale something: change of its logarithm per standard deviation.
-SCALES = {"brow_thick_inner": 0.22, "brow_thick_outer": 0.30, "brow_density": 0.15, "brow_strokes": 0.35}
-BRISTLE = 0.22  # contrast of the mean brow's hairs
-INNER_X, OUTER_X = 0.98, 5.15
+#: The curve: trait, mean value, its change on the male side and per standard deviation. Heights and places in cm.
+CURVE = (
+    ("brow_gap", 0.98, -0.06, 0.25),  # where the brow begins, from the midline
+    ("brow_length", 5.15, 0.00, 0.40),  # where it ends
+    ("brow_inner_height", 1.78, -0.12, 0.15),
+    ("brow_outer_height", 1.80, -0.05, 0.19),
+    ("brow_peak", 0.62, 0.00, 0.05),  # share of the way at which it is highest
+    ("brow_arch", 0.42, -0.20, 0.17),  # how much higher it is there
+    ("brow_asymmetry", 0.00, 0.00, 0.07),
+)
+#: The hairs: trait, mean value, its change on the male side, change of its logarithm per standard deviation.
+HAIRS = (
+    ("brow_thick_inner", 0.33, 0.12, 0.22),  # half the thickness
+    ("brow_thick_outer", 0.23, 0.13, 0.30),
+    ("brow_density", 0.86, 0.00, 0.15),
+    ("brow_strokes", 0.22, 0.00, 0.35),  # contrast
+)
+#: Places along the brow, as shares of its length, between which it fills up, ends, grows denser and tapers.
+RAMP_FROM, RAMP_TO = (-0.07, 0.90, 0.00, 0.55), (0.16, 1.06, 0.30, 1.05)
 LEAST_X = 0.45  # brows hardly ever meet
 ROOT_SLOPE = 0.35  # brow hairs lean outwards: they run this much across per unit up at the inner end, flatter outwards
 
@@ -44,7 +59,11 @@ class Brows:
         there = canonical[self.index]
         self.across, self.up = there[:, 0].abs(), there[:, 1]
         self.side = torch.where(there[:, 0] > 0, 1.0, -1.0)
-        self.hairs = BRISTLE * (_hair_noise(there) - 0.3)  # gaps between hairs are wider than hairs
+        self.hairs = _hair_noise(there) - 0.3  # gaps between hairs are wider than hairs
+        device = canonical.device
+        self.ramp_from, self.ramp_to = (torch.tensor(edge, device=device)[:, None] for edge in (RAMP_FROM, RAMP_TO))
+        self.curve, self.curve_male, self.curve_gain = torch.tensor([row[1:] for row in CURVE], device=device).unbind(1)
+        self.hair, self.hair_male, self.hair_gain = torch.tensor([row[1:] for row in HAIRS], device=device).unbind(1)
 
     def paint(self, sitter: Sitter, canvas: Canvas) -> None:
         """Lay the hairs over the skin."""
@@ -54,31 +73,26 @@ class Brows:
 
     def _cover(self, sitter: Sitter) -> Tensor:
         """How much of each vertex is hair: (B, n)."""
-        male = sitter.male
-        start = (INNER_X + 0.25 * sitter.trait("brow_gap") - 0.06 * male).clamp(min=LEAST_X)
-        end = OUTER_X + 0.40 * sitter.trait("brow_length")
-        along = (self.across - start) / (end - start)
-        above = self.up - self._centre(sitter, along)
-        inside = along.clamp(0.0, 1.0)
-        scales = torch.exp(sitter.traits(tuple(SCALES)) * constant(tuple(SCALES.values()), male.device))
-        thick_inner, thick_outer, thick, bristly = scales.chunk(4, 1)
-        inner, outer = (0.33 + 0.12 * male) * thick_inner, (0.23 + 0.13 * male) * thick_outer
-        half = (inner + (outer - inner) * inside) * (1.0 - 0.62 * masks.smooth_step(0.55, 1.05, inside))
+        growth = torch.exp(self.hair_gain * sitter.traits([name for name, *_ in HAIRS]))
+        inner, outer, density, contrast = ((self.hair + self.hair_male * sitter.male) * growth).chunk(4, 1)
+        along, above = self._along(sitter)
+        begun, ended, denser, taper = masks.smooth_step(self.ramp_from, self.ramp_to, along[:, None]).unbind(1)
+        half = (inner + (outer - inner) * along.clamp(0.0, 1.0)) * (1.0 - 0.62 * taper)
         body = 1.0 - masks.smooth_step(0.35, 1.3, above.abs() / half)
-        ends = masks.smooth_step(-0.07, 0.16, along) * (1.0 - masks.smooth_step(0.9, 1.06, along))
-        density = thick * (0.86 - 0.13 * sitter.old)
-        dense = density * (0.72 + 0.28 * masks.smooth_step(0.0, 0.3, along))
-        return (body * ends * dense * (1.0 + bristly * self.hairs)).clamp(0.0, 0.97)
+        dense = density * (1.0 - 0.15 * sitter.old) * (0.72 + 0.28 * denser)
+        return (body * begun * (1.0 - ended) * dense * (1.0 + contrast * self.hairs)).clamp(0.0, 0.97)
 
-    def _centre(self, sitter: Sitter, along: Tensor) -> Tensor:
-        """Height of the middle of the brow: (B, n)."""
-        inner = 1.78 + 0.15 * sitter.trait("brow_inner_height") - 0.12 * sitter.male
-        outer = 1.80 + 0.19 * sitter.trait("brow_outer_height") - 0.05 * sitter.male
-        peak = (0.62 + 0.05 * sitter.trait("brow_peak")).clamp(0.45, 0.78)
-        arch = 0.42 + 0.17 * sitter.trait("brow_arch") - 0.2 * sitter.male
+    def _along(self, sitter: Sitter) -> tuple[Tensor, Tensor]:
+        """Way along the brow, 0 to 1 from its inner end, and height above its middle in cm: (B, n) each."""
+        shape = (
+            self.curve + self.curve_male * sitter.male + self.curve_gain * sitter.traits([name for name, *_ in CURVE])
+        )
+        start, end, inner, outer, peak, arch, uneven = shape.chunk(len(CURVE), 1)
+        start, peak = start.clamp(min=LEAST_X), peak.clamp(0.45, 0.78)
+        along = (self.across - start) / (end - start)
         rise = torch.minimum(along / peak, (1.0 - along) / (1.0 - peak)).clamp(-0.2, 1.0)
-        uneven = 0.07 * sitter.trait("brow_asymmetry") * self.side
-        return inner + (outer - inner) * along.clamp(-0.1, 1.1) + arch * rise * (2.0 - rise) + uneven
+        middle = inner + (outer - inner) * along.clamp(-0.1, 1.1) + arch * rise * (2.0 - rise) + uneven * self.side
+        return along, self.up - middle
 
 
 def _hair_noise(there: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
     return torch.tensor(values, device=device)
 
 
-def mix(below: Tensor, above: Tensor | float, share: Tensor) -> Tensor:
+def mix(below: Tensor | float, above: Tensor | float, share: Tensor) -> Tensor:
     """`below` where share is 0, `above` where it is 1."""
     return below + (above - below) * share
 

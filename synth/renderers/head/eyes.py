@@ -110,8 +110,10 @@ class Eyes:
         shadow = 0.78 * torch.exp(-below_lid / LID_SHADOW_CM) + 0.22 * torch.exp(-above_lid / 0.07)
         corner = masks.smooth_step(0.55, 1.0, u.abs())
         self.light = (1.0 - shadow) * (1.0 - 0.35 * corner)
-        self.red = (0.12 + 0.75 * masks.smooth_step(0.5, 1.0, u.abs())).clamp(max=1.0)
-        self.duct = masks.smooth_step(-0.80, -0.93, u)
+        red = (0.12 + 0.75 * masks.smooth_step(0.5, 1.0, u.abs()))[:, None]
+        duct = masks.smooth_step(-0.80, -0.93, u)[:, None]
+        self.tint = mix(1.0, torch.tensor(SCLERA_RED, device=u.device), red) * (1.0 - duct)
+        self.duct = torch.tensor(TEAR_DUCT, device=u.device) * duct
 
     def paint(self, sitter: Sitter, placed: Opened, canvas: Canvas) -> None:
         """Paint the eyeballs where they lie between the lids; nearly shut eyes are dark."""
@@ -138,8 +140,7 @@ class Eyes:
         device = self.light.device
         warmth = (0.6 + sitter.trait("sclera_warmth") + 0.8 * sitter.old).clamp(min=-0.6)
         white = constant(SCLERA, device) + warmth * constant(SCLERA_WARM, device) - 0.06 * sitter.melanin
-        colour = mix(white[:, None], (white * constant(SCLERA_RED, device))[:, None], self.red[None, :, None])
-        return mix(colour, constant(TEAR_DUCT, device), self.duct[None, :, None])
+        return white[:, None] * self.tint + self.duct
 
 
 def _iris(sitter: Sitter, share: Tensor, cosine: Tensor) -> Tensor:
@@ -197,5 +198,5 @@ def _iris_colours(sitter: Sitter) -> tuple[Tensor, Tensor]:
     blue, grey, leaf, light, deep = colours
     stroma = mix(mix(blue, grey, green.clamp(max=1.0)), leaf, (green - 1.0).clamp(min=0.0)) * (1.0 - 0.35 * sitter.tan)
     depth, inner, outer = masks.smooth_step(low, high, dark).chunk(3, 1)
-    brown = mix(light, deep, depth)
+    brown = mix(light * (1.0 - 0.4 * sitter.tan), deep, depth)
     return mix(stroma, brown, inner)[:, None], mix(stroma, brown, outer)[:, None]

@@ -1,0 +1,111 @@
+"""Verdicts against brute force."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from torch import Tensor
+
+from samplers.priors import UniformPrior
+from samplers.separation import nearest_neighbours
+from samplers.sphere import cosine, inner, normalise
+from synth.anchors import Anchors
+from synth.checks import CosineToAnchor, NearestAnchor, Verdict, gather_evidence
+
+SEEDS = st.integers(0, 2**31)
+NEAREST = NearestAnchor(encoder="barcode")
+
+
+def anchors_at(vectors: Tensor) -> Anchors:
+    neighbours = nearest_neighbours(vectors)
+    return Anchors(vectors, neighbours.nearest, neighbours.cosine.float())
+
+
+def people(seed: int, count: int, dimension: int) -> Anchors:
+    return anchors_at(UniformPrior().draw(seed, 0, count, dimension))
+
+
+def pictures_of(anchors: Anchors, seed: int, count: int, likeness: float) -> tuple[Tensor, Tensor]:
+    """Whom pictures show, and embeddings, of any length, that lie between chance and the anchor."""
+    identity = torch.arange(count) % len(anchors.vectors)
+    noise = UniformPrior().draw(seed + 1, 0, count, anchors.vectors.shape[1])
+    length = torch.linspace(0.1, 30, count)[:, None]
+    return identity, length * (likeness * anchors.vectors[identity] + (1 - likeness) * noise)
+
+
+def examine(check: CosineToAnchor | NearestAnchor, anchors: Anchors, identity: Tensor, embedding: Tensor) -> Verdict:
+    return check.examine(gather_evidence(identity, embedding, anchors), anchors)
+
+
+@settings(deadline=None, max_examples=30)
+@given(SEEDS, st.integers(1, 10), st.integers(2, 64), st.floats(-1, 1), st.floats(0, 0.9))
+def test_cosine_to_anchor_keeps_what_is_near_enough(
+    seed: int, count: int, dimension: int, least: float, likeness: float
+) -> None:
+    anchors = people(seed, count, dimension)
+    identity, embedding = pictures_of(anchors, seed, 30, likeness)
+    verdict = examine(CosineToAnchor(encoder="barcode", min=least), anchors, identity, embedding)
+    own = torch.nn.functional.cosine_similarity(embedding.double(), anchors.vectors[identity].double())
+    assert torch.allclose(verdict.value, own, rtol=0, atol=1e-12)
+    clear = (own - least).abs() > 1e-12
+    assert torch.equal(verdict.keep[clear], (own >= least)[clear])
+
+
+def test_a_cosine_just_at_its_limit_is_enough() -> None:
+    anchors = anchors_at(torch.eye(4))
+    embedding = torch.tensor([[3.0, 4.0, 0.0, 0.0]])
+    for least, keep in ((0.6, True), (0.6 + 1e-12, False)):
+        assert examine(CosineToAnchor(encoder="barcode", min=least), anchors, torch.tensor([0]), embedding).keep == keep
+
+
+@settings(deadline=None, max_examples=30)
+@given(SEEDS, st.integers(2, 40), st.integers(2, 64), st.floats(0, 0.6))
+def test_nearest_anchor_keeps_what_no_other_person_beats(
+    seed: int, count: int, dimension: int, likeness: float
+) -> None:
+    anchors = people(seed, count, dimension)
+    identity, embedding = pictures_of(anchors, seed, 60, likeness)
+    everyone = cosine(embedding[:, None], anchors.vectors[None])
+    own = everyone[torch.arange(60), identity]
+    others = everyone.scatter(1, identity[:, None], -2).amax(1)
+    verdict = examine(NEAREST, anchors, identity, embedding)
+    assert torch.allclose(verdict.value, own - others, rtol=0, atol=1e-6)
+    clear = (own - others).abs() > 1e-6
+    assert torch.equal(verdict.keep[clear], (own > others)[clear])
+
+
+@pytest.mark.parametrize("angle", [1e-2, 1e-4, 1e-6])
+def test_nearest_anchor_tells_two_near_people_apart(angle: float) -> None:
+    """The two are nearer to each other than float32 products resolve; a picture a little to either side is theirs."""
+    pole, away = UniformPrior().draw(1, 0, 2, 64)
+    away = normalise(away - inner(away, pole) * pole)
+    anchors = anchors_at(torch.cat((normalise(torch.stack((pole + angle * away, pole - angle * away))), torch.eye(64))))
+    embedding = torch.stack((pole + 20 * angle * away, pole - 20 * angle * away))
+    for identity, keep in (([0, 1], [True, True]), ([1, 0], [False, False]), ([5, 6], [False, False])):
+        verdict = examine(NEAREST, anchors, torch.tensor(identity), embedding)
+        assert verdict.keep.tolist() == keep
+        assert [bool(lead > 0) for lead in verdict.value] == keep
+
+
+def test_verdicts_do_not_depend_on_the_batch() -> None:
+    anchors = people(1, 30, 64)
+    identity, embedding = pictures_of(anchors, 1, 50, 0.4)
+    for check in (NEAREST, CosineToAnchor(encoder="barcode", min=0.5)):
+        together = examine(check, anchors, identity, embedding)
+        alone = [examine(check, anchors, identity[[row]], embedding[[row]]) for row in range(50)]
+        assert torch.equal(together.keep, torch.cat([verdict.keep for verdict in alone]))
+        assert torch.equal(together.value, torch.cat([verdict.value for verdict in alone]))
+        assert 0 < int(together.keep.sum()) < 50
+
+
+def test_a_single_person_is_nearest_to_whatever_shows_them() -> None:
+    anchors = people(1, 1, 8)
+    verdict = examine(NEAREST, anchors, torch.tensor([0, 0]), torch.stack((anchors.vectors[0], -anchors.vectors[0])))
+    assert verdict.keep.tolist() == [True, True]
+    assert verdict.value.tolist() == pytest.approx([2, 0])
+
+
+def test_a_limit_beyond_what_a_cosine_can_be_is_refused() -> None:
+    with pytest.raises(ValidationError, match="less than or equal to 1"):
+        CosineToAnchor(encoder="barcode", min=1.01)

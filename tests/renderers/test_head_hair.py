@@ -15,8 +15,9 @@ from synth.renderers.head.catalogue import ATTRIBUTES, TRAITS
 from synth.renderers.head.face import Face
 from synth.renderers.head.hair import Hair
 from synth.renderers.head.hairline import Hairline
-from synth.renderers.head.hairstyle import CLASSES, hair_class, hair_style
+from synth.renderers.head.hairstyle import hair_class, hair_style
 from synth.renderers.head.mesh import Surface
+from synth.renderers.head.stylist import CLASSES
 from synth.renderers.head.traits import Subject
 from synth.renderers.head.wear import Wear
 
@@ -33,15 +34,15 @@ def hair(face: Face) -> Hair:
     return Hair(face)
 
 
-def people(count: int = PEOPLE, seed: int = 1, **traits: float) -> Subject:
+def people(count: int = PEOPLE, /, **traits: float) -> Subject:
     """Random people in the neutral view; named traits set for everybody."""
     number = torch.arange(count)
     index = torch.stack((number, number * 0, number * 0), -1)
-    drawn = random.normals(random.key_of(seed, "people"), index, len(TRAITS)).clamp(-3.5, 3.5)
+    drawn = random.normals(random.key_of(1, "people"), index, len(TRAITS)).clamp(-3.5, 3.5)
     values = {trait.name: drawn[:, i].contiguous() for i, trait in enumerate(TRAITS)}
     values |= {name: torch.full((count,), value) for name, value in traits.items()}
-    person = random.picture_keys(seed, index)
-    return Subject(values, neutral_attributes(ATTRIBUTES, count), random.picture_keys(seed + 1, index), person)
+    person = random.picture_keys(1, index)
+    return Subject(values, neutral_attributes(ATTRIBUTES, count), random.picture_keys(2, index), person)
 
 
 def row(subject: Subject, place: int) -> Subject:
@@ -58,7 +59,9 @@ def row(subject: Subject, place: int) -> Subject:
 def with_attribute(subject: Subject, name: str, value: Tensor | float) -> Subject:
     """The same pictures with one attribute changed."""
     old = subject.attributes[name]
-    return replace(subject, attributes=subject.attributes | {name: torch.zeros_like(old) + torch.as_tensor(value).to(old)})
+    return replace(
+        subject, attributes=subject.attributes | {name: torch.zeros_like(old) + torch.as_tensor(value).to(old)}
+    )
 
 
 def hair_of(hair: Hair, face: Face, subject: Subject) -> Surface:

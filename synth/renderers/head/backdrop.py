@@ -1,9 +1,9 @@
 """What stands behind the head: rooms, walls, windows, leaves, sky, streets, all out of focus.
 
-A scene is a gradient of three colours from top to bottom and two sets of soft shapes painted over it in order: a few large ones (furniture,
-window panes, trunks, houses) and many small ones (leaves, lamps, books). Each kind of scene is one table row of ranges; a
-picture's own key draws from them. Being out of focus, the scene is evaluated on a coarse grid and blown up by quadratic splines. This module
-does not know the head, nor its light.
+A scene is a gradient of three colours from top to bottom and two sets of soft shapes painted over it in order: a few
+large ones (furniture, window panes, trunks, houses) and many small ones (leaves, lamps, books). Each kind of scene is
+one table row of ranges; a picture's own key draws from them. Being out of focus, the scene is evaluated on a coarse
+grid and blown up by quadratic splines. This module does not know the head, nor its light.
 
 Shapes: B pictures, K shapes per scene, C x C coarse cells. Place and size in halves of the picture: -1 to 1, y up.
 """
@@ -82,7 +82,18 @@ class ShapeSet:
     def row(self) -> tuple[float, ...]:
         """The numbers in the order in which `_shapes` reads them."""
         sizes = (*self.width, *self.height)
-        return (self.share, self.y, self.y_spread, *sizes, self.round, self.soft, *self.first, *self.second, self.contrast, self.opacity)
+        return (
+            self.share,
+            self.y,
+            self.y_spread,
+            *sizes,
+            self.round,
+            self.soft,
+            *self.first,
+            *self.second,
+            self.contrast,
+            self.opacity,
+        )
 
 
 @dataclass(frozen=True)
@@ -94,7 +105,7 @@ class Scene:
     bottom: Colour
     horizon: float = 0.0  # height of the middle colour
     sharp: float = 0.3  # 0: a smooth gradient, 1: an edge at the horizon
-    tint: float = 0.25  # spread of the whole scene's colour
+    tint: float = 0.18  # spread of the whole scene's colour
     large: ShapeSet = ShapeSet()
     small: ShapeSet = ShapeSet()
 
@@ -108,8 +119,10 @@ SCENES: Final = {
         (0.5, 0.47, 0.42),
         (0.4, 0.37, 0.33),
         sharp=0.0,
-        tint=0.3,
-        large=ShapeSet(0.3, 0.5, 0.6, (0.2, 0.6), (0.2, 0.7), 0.0, 0.06, (0.6, 0.58, 0.52), (0.14, 0.12, 0.1), 0.4, 0.55),
+        tint=0.2,
+        large=ShapeSet(
+            0.3, 0.5, 0.6, (0.2, 0.6), (0.2, 0.7), 0.0, 0.06, (0.6, 0.58, 0.52), (0.14, 0.12, 0.1), 0.4, 0.55
+        ),
     ),
     "room": Scene(
         (0.5, 0.46, 0.4),
@@ -117,33 +130,47 @@ SCENES: Final = {
         (0.2, 0.15, 0.11),
         horizon=-0.55,
         sharp=0.9,
-        tint=0.35,
+        tint=0.22,
         large=ShapeSet(0.75, -0.1, 0.9, (0.15, 0.45), (0.3, 0.9), 0.0, 0.08, WOOD, (0.55, 0.5, 0.42), 0.5, 0.85),
-        small=ShapeSet(0.35, -0.2, 0.8, (0.05, 0.2), (0.06, 0.25), 0.3, 0.3, (0.1, 0.13, 0.16), (0.7, 0.6, 0.4), 0.6, 0.7),
+        small=ShapeSet(
+            0.35, -0.2, 0.8, (0.05, 0.2), (0.06, 0.25), 0.3, 0.3, (0.1, 0.13, 0.16), (0.7, 0.6, 0.4), 0.6, 0.7
+        ),
     ),
     "window": Scene(
         (0.3, 0.28, 0.26),
         (0.28, 0.26, 0.24),
         (0.16, 0.14, 0.12),
         sharp=0.3,
-        large=ShapeSet(0.6, 0.35, 0.3, (0.18, 0.4), (0.45, 0.7), 0.0, 0.07, (1.3, 1.35, 1.4), (0.9, 1.0, 1.05), 0.2, 0.95),
-        small=ShapeSet(0.3, 0.1, 0.8, (0.05, 0.3), (0.05, 0.2), 0.6, 0.6, (0.45, 0.55, 0.4), (0.2, 0.16, 0.12), 0.5, 0.5),
+        large=ShapeSet(
+            0.6, 0.35, 0.3, (0.18, 0.4), (0.45, 0.7), 0.0, 0.07, (1.3, 1.35, 1.4), (0.9, 1.0, 1.05), 0.2, 0.95
+        ),
+        small=ShapeSet(
+            0.3, 0.1, 0.8, (0.05, 0.3), (0.05, 0.2), 0.6, 0.6, (0.45, 0.55, 0.4), (0.2, 0.16, 0.12), 0.5, 0.5
+        ),
     ),
     "shelf": Scene(
         (0.22, 0.15, 0.1),
         (0.2, 0.14, 0.09),
         (0.16, 0.1, 0.07),
         sharp=0.0,
-        large=ShapeSet(0.8, 0.0, 1.0, (0.9, 1.4), (0.03, 0.05), 0.0, 0.25, (0.34, 0.24, 0.15), (0.08, 0.05, 0.03), 0.3, 0.9),
-        small=ShapeSet(1.0, 0.1, 0.9, (0.04, 0.09), (0.15, 0.3), 0.0, 0.25, (0.4, 0.16, 0.1), (0.12, 0.25, 0.36), 0.6, 0.9),
+        large=ShapeSet(
+            0.8, 0.0, 1.0, (0.9, 1.4), (0.03, 0.05), 0.0, 0.25, (0.34, 0.24, 0.15), (0.08, 0.05, 0.03), 0.3, 0.9
+        ),
+        small=ShapeSet(
+            1.0, 0.1, 0.9, (0.04, 0.09), (0.15, 0.3), 0.0, 0.25, (0.4, 0.16, 0.1), (0.12, 0.25, 0.36), 0.6, 0.9
+        ),
     ),
     "foliage": Scene(
-        (0.3, 0.38, 0.24),
-        (0.16, 0.24, 0.09),
-        (0.08, 0.12, 0.04),
+        (0.2, 0.23, 0.16),
+        (0.1, 0.125, 0.065),
+        (0.05, 0.06, 0.03),
         sharp=0.1,
-        large=ShapeSet(0.7, -0.1, 1.0, (0.25, 0.8), (0.25, 0.7), 1.0, 0.7, (0.04, 0.08, 0.02), (0.2, 0.3, 0.08), 0.5, 0.8),
-        small=ShapeSet(0.9, 0.3, 0.9, (0.08, 0.2), (0.08, 0.2), 1.0, 0.35, (0.22, 0.36, 0.1), (0.75, 0.85, 0.55), 0.6, 0.5),
+        large=ShapeSet(
+            0.7, -0.1, 1.0, (0.25, 0.8), (0.25, 0.7), 1.0, 0.7, (0.025, 0.04, 0.015), (0.13, 0.16, 0.07), 0.5, 0.8
+        ),
+        small=ShapeSet(
+            0.9, 0.3, 0.9, (0.08, 0.2), (0.08, 0.2), 1.0, 0.35, (0.13, 0.18, 0.07), (0.5, 0.52, 0.4), 0.6, 0.5
+        ),
     ),
     "sky": Scene(
         (0.28, 0.46, 0.78),
@@ -152,8 +179,12 @@ SCENES: Final = {
         horizon=-0.45,
         sharp=0.85,
         tint=0.15,
-        large=ShapeSet(0.6, -0.45, 0.2, (0.2, 0.7), (0.06, 0.3), 0.8, 0.4, (0.08, 0.13, 0.06), (0.3, 0.32, 0.3), 0.4, 0.85),
-        small=ShapeSet(0.35, 0.4, 0.5, (0.2, 0.7), (0.05, 0.15), 1.0, 0.9, (0.85, 0.87, 0.9), (0.95, 0.95, 0.95), 0.1, 0.5),
+        large=ShapeSet(
+            0.6, -0.45, 0.2, (0.2, 0.7), (0.06, 0.3), 0.8, 0.4, (0.08, 0.13, 0.06), (0.3, 0.32, 0.3), 0.4, 0.85
+        ),
+        small=ShapeSet(
+            0.35, 0.4, 0.5, (0.2, 0.7), (0.05, 0.15), 1.0, 0.9, (0.85, 0.87, 0.9), (0.95, 0.95, 0.95), 0.1, 0.5
+        ),
     ),
     "street": Scene(
         (0.62, 0.66, 0.7),
@@ -161,16 +192,24 @@ SCENES: Final = {
         (0.2, 0.2, 0.2),
         horizon=0.2,
         sharp=0.5,
-        large=ShapeSet(0.9, 0.1, 0.7, (0.2, 0.6), (0.4, 1.0), 0.0, 0.1, (0.42, 0.34, 0.28), (0.25, 0.27, 0.3), 0.4, 0.85),
-        small=ShapeSet(0.7, 0.1, 0.9, (0.05, 0.12), (0.06, 0.16), 0.2, 0.3, (0.06, 0.07, 0.09), (0.7, 0.68, 0.62), 0.5, 0.7),
+        large=ShapeSet(
+            0.9, 0.1, 0.7, (0.2, 0.6), (0.4, 1.0), 0.0, 0.1, (0.42, 0.34, 0.28), (0.25, 0.27, 0.3), 0.4, 0.85
+        ),
+        small=ShapeSet(
+            0.7, 0.1, 0.9, (0.05, 0.12), (0.06, 0.16), 0.2, 0.3, (0.06, 0.07, 0.09), (0.7, 0.68, 0.62), 0.5, 0.7
+        ),
     ),
     "night": Scene(
         (0.02, 0.025, 0.04),
         (0.06, 0.05, 0.05),
         (0.03, 0.03, 0.03),
         sharp=0.2,
-        large=ShapeSet(0.5, 0.0, 0.9, (0.2, 0.6), (0.3, 0.9), 0.0, 0.2, (0.03, 0.03, 0.05), (0.12, 0.08, 0.05), 0.4, 0.8),
-        small=ShapeSet(0.8, 0.2, 0.7, (0.07, 0.13), (0.07, 0.13), 1.0, 0.12, (1.2, 0.65, 0.25), (0.5, 0.7, 1.1), 0.7, 0.5),
+        large=ShapeSet(
+            0.5, 0.0, 0.9, (0.2, 0.6), (0.3, 0.9), 0.0, 0.2, (0.03, 0.03, 0.05), (0.12, 0.08, 0.05), 0.4, 0.8
+        ),
+        small=ShapeSet(
+            0.8, 0.2, 0.7, (0.07, 0.13), (0.07, 0.13), 1.0, 0.12, (1.2, 0.65, 0.25), (0.5, 0.7, 1.1), 0.7, 0.5
+        ),
     ),
 }
 

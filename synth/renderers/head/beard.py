@@ -1,8 +1,8 @@
 """Beards: who wears which, where they grow, the tint on the skin and the hairs themselves.
 
-A habit (none, stubble, moustache, goatee, short or full beard) belongs to the person, on the male side only. The area is a sum of soft masks in
-canonical coordinates, weighted by habit; the skin is tinted by it, and short ribbons grow from it. This module does not know
-scalp hair, except that the colours are kin.
+A habit (none, stubble, moustache, goatee, short or full beard) belongs to the person, on the male side only. The area
+is a sum of soft masks in canonical coordinates, weighted by habit; the skin is tinted by it, and short ribbons grow
+from it. This module does not know scalp hair, except that the colours are kin.
 
 Shapes: B pictures, N canonical points, S strands, J joints.
 """
@@ -18,15 +18,16 @@ from samplers.random import uniforms
 from synth.renderers.head.colours import brow_colour, hair_colour
 from synth.renderers.head.face import Face, PlacedFace
 from synth.renderers.head.mesh import Surface
-from synth.renderers.head.sowing import person_dice, sown
 from synth.renderers.head.ribbons import Course, Paint, ribbon_faces, ribbons, towards_camera, unit3
+from synth.renderers.head.sowing import person_dice, sown
 from synth.renderers.head.traits import Subject, Trait
 
 HABITS: Final = ("none", "stubble", "moustache", "goatee", "short", "full")
 MALE_FROM: Final = 0.0  # of the sex axis
 #: The habit above each value of `beard_habit`, on the male side.
 HABIT_ABOVE: Final = (("stubble", 0.0), ("moustache", 0.62), ("goatee", 0.78), ("short", 1.0), ("full", 1.5))
-#: Each habit: how densely moustache, chin, connection, cheeks and neck are covered; length in cm; cover of the skin by hair.
+#: Each habit: how densely moustache, chin, connection, cheeks and neck are covered; length in cm; cover of the skin
+#: by hair.
 HABIT_NUMBERS: Final = {
     "none": (0.0, 0.0, 0.0, 0.0, 0.0, 0.05, 0.0),
     "stubble": (0.85, 1.0, 0.9, 0.8, 0.6, 0.12, 0.4),
@@ -101,7 +102,7 @@ class BeardArea:
         lips = _edge(1.08 - (((side / 2.75) ** 2 + ((y + 7.0) / 1.05) ** 2) + 1e-6).sqrt(), 0.0, 0.1)
         off_lips = (1 - lips) * front
         upper = _edge(-5.25 - 0.12 * side - y, 0.0, 0.12) * _edge(y + 6.75 + 0.25 * side, 0.0, 0.2)
-        self._moustache = upper * _edge(2.75 - side, 0.0, 0.3) * off_lips
+        self.moustache = upper * _edge(2.75 - side, 0.0, 0.3) * off_lips
         self._droop = _edge(side - 2.2, 0.0, 0.25) * _edge(3.4 - side, 0.0, 0.2) * _edge(-5.9 - y, 0.0, 0.2) * off_lips
         self._droop = self._droop * _edge(y + 8.6, 0.0, 0.6)
         soul = _edge(0.75 - side, 0.0, 0.2) * _edge(-7.9 - y, 0.0, 0.15)
@@ -111,6 +112,11 @@ class BeardArea:
         self._cheek = _edge(side - 2.6, 0.0, 0.4) * _edge(y + 10.6, 0.0, 0.8) * off_lips
         self._neck = _edge(-10.3 - y, 0.0, 0.5) * _edge(y + 13.0, 0.0, 0.8) * front
 
+    def possible(self) -> Tensor:
+        """Where a beard may grow on some person: bool (N,)."""
+        widest = torch.stack((self.moustache, self._droop, self._chin, self._cheek, self._neck)).amax(0)
+        return (widest > 0.1) & (self._cheek_height < 1.2)
+
     def density(self, subject: Subject, growth: Growth) -> Tensor:
         """How densely the beard grows at each point, 0 to 1: (B, N)."""
         moustache, chin, connection, cheek, neck = (weight[:, None] for weight in growth.weights.unbind(1))
@@ -118,7 +124,7 @@ class BeardArea:
         strong = subject.traits["moustache"][:, None]
         moustache, droop = moustache * (0.85 + 0.3 * strong).clamp(0.25, 1.0), (0.5 + 0.5 * strong).clamp(0, 1)
         parts = (
-            moustache * self._moustache,
+            moustache * self.moustache,
             torch.maximum(connection, moustache * droop) * self._droop,
             chin * self._chin,
             cheek * line * self._cheek,
@@ -141,16 +147,17 @@ class Beard:
     def __init__(self, face: Face) -> None:
         canonical = face.canonical
         x, y, z = canonical.unbind(-1)
-        hairy = ((z > 0.4) & (y < -1.5) & (y > -12.5) & (canonical[:, 0].abs() < 7.5)).nonzero()[:, 0]
+        hairy = ((z > 0.4) & (y < -1.5) & (y > -12.5) & (x.abs() < 7.5)).nonzero()[:, 0]
         widest = BeardArea(canonical[hairy])
-        possible = torch.stack((widest._moustache, widest._droop, widest._chin, widest._cheek, widest._neck)).amax(0)
-        hairy = hairy[(possible > 0.1) & (widest._cheek_height < 1.2)]
+        hairy = hairy[widest.possible()]
         self._vertex = sown(canonical, hairy, torch.ones(len(hairy), dtype=torch.float64), STRANDS)
         self._area = BeardArea(canonical[self._vertex])
         points = canonical[self._vertex]
-        self._moustache = (self._area._moustache > 0.3).float()
+        self._moustache = (self._area.moustache > 0.3).float()
         self._outwards = torch.sign(points[:, 0]) * (points[:, 0].abs() / 4).clamp(0, 1)
-        self._dice = uniforms((13, 17), torch.tensor([[0, 0, k] for k in range(6)]), STRANDS).float().to(canonical.device)
+        self._dice = (
+            uniforms((13, 17), torch.tensor([[0, 0, k] for k in range(6)]), STRANDS).float().to(canonical.device)
+        )
         self._faces = ribbon_faces(STRANDS, JOINTS).to(canonical.device)
 
     def surfaces(self, subject: Subject, placed: PlacedFace) -> list[Surface]:

@@ -1,7 +1,7 @@
 """Clothes: shoulders and a collar, which stay where they are when the head turns.
 
-Pictures show little of them: the neckline and what lies beside the jaw. The shape is one lofted grid, the same for everybody but for its
-width; the kind of neckline is the picture's. This module does not know the head.
+Pictures show little of them: the neckline and what lies beside the jaw. The shape is one lofted grid, the same for
+everybody but for its width; the kind of neckline is the picture's. This module does not know the head.
 
 Shapes: B pictures, V vertices.
 """
@@ -24,7 +24,9 @@ ATTRIBUTES: Final = {
         "what is worn at the neck",
         default="crew_neck",
         choices=CHOICES,
-        distribution=Choice(weights={"crew_neck": 0.4, "v_neck": 0.12, "shirt": 0.25, "turtleneck": 0.08, "hoodie": 0.15}),
+        distribution=Choice(
+            weights={"crew_neck": 0.4, "v_neck": 0.12, "shirt": 0.25, "turtleneck": 0.08, "hoodie": 0.15}
+        ),
     )
 }
 
@@ -41,7 +43,8 @@ RINGS: Final = (
     (-14.0, 22.0, 10.5, -2.0),
     (-24.0, 22.0, 11.0, -2.0),
 )
-#: Each kind: height of the neckline, how far it drops in front, how far the collar stands up, how much wider it is, its thickness in shade.
+#: Each kind: height of the neckline, how far it drops in front, how far the collar stands up, how much wider it is,
+#: its thickness in shade.
 NECKLINES: Final = (
     (-12.6, 2.6, 0.4, 0.5),
     (-12.9, 5.5, 0.3, 0.6),
@@ -116,7 +119,7 @@ class Clothes:
         ]
 
     def _normals(self, positions: Tensor) -> Tensor:
-        grid = positions.unflatten(1, (self._rows, COLUMNS))
+        grid = positions.view(len(positions), self._rows, COLUMNS, 3)
         along = torch.cat((grid[:, :, 1:], grid[:, :, 1:2]), 2) - torch.cat((grid[:, :, -2:-1], grid[:, :, :-1]), 2)
         down = torch.cat((grid[:, 1:], grid[:, -1:]), 1) - torch.cat((grid[:, :1], grid[:, :-1]), 1)
         return unit(cross(down, along)).flatten(1, 2)

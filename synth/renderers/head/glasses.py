@@ -1,7 +1,8 @@
 """Glasses: frames around the eyes, lenses, and temples to the ears.
 
-Frames hang on the placed head's own points (pupils, root of the nose, ears), so they sit on every nose and follow every pose. Shape and colour
-of a frame belong to the person; whether it is worn, with clear or dark lenses, to the picture. This module does not know light.
+Frames hang on the placed head's own points (pupils, root of the nose, ears), so they sit on every nose and follow
+every pose. Shape and colour of a frame belong to the person; whether it is worn, with clear or dark lenses, to the
+picture. This module does not know light.
 
 Shapes: B pictures, P points of a path, V vertices.
 """
@@ -34,11 +35,11 @@ FRAME_COLOURS: Final = (
     (0.012, 0.012, 0.013),
     (0.035, 0.02, 0.012),
     (0.1, 0.05, 0.02),
-    (0.35, 0.36, 0.38),
-    (0.45, 0.3, 0.12),
+    (0.17, 0.175, 0.185),
+    (0.26, 0.165, 0.06),
     (0.015, 0.025, 0.07),
     (0.12, 0.012, 0.02),
-    (0.4, 0.3, 0.2),
+    (0.3, 0.21, 0.13),
 )
 #: Linear RGB of dark lenses: grey, brown, green.
 LENS_COLOURS: Final = ((0.012, 0.012, 0.014), (0.03, 0.017, 0.008), (0.012, 0.02, 0.012))
@@ -83,7 +84,7 @@ def frame_of(subject: Subject, sun: Tensor) -> Frame:
         half_height=(1.5 + 0.55 * column[2]) * larger,
         square=column[3],
         lift=0.35 * (column[4] - 0.35) - 0.1 * subject.traits["sex"].tanh()[:, None],
-        thickness=(0.17 + 0.3 * column[5] * column[5]) * (1 - 0.35 * metal),
+        thickness=(0.22 + 0.26 * column[5] * column[5]) * (1 - 0.25 * metal),
         low=0.25 + 0.25 * column[6],
         colour=colours[kind],
         lens=tints[(u[:, 7] * len(LENS_COLOURS)).long()],
@@ -102,7 +103,9 @@ class Glasses:
         self._round = torch.stack((cosine, sine), -1).float().to(device)
         self._boxy = (torch.stack((cosine, sine), -1) * boxy[:, None]).float().to(device)
         counts = [(OUTLINE, True), (OUTLINE, True), (BRIDGE, False), (TEMPLE, False), (TEMPLE, False)]
-        self._frame_faces = _joined([_tube_faces(n, closed) for n, closed in counts], [n * EDGES for n, _ in counts]).to(device)
+        self._frame_faces = _joined(
+            [_tube_faces(n, closed) for n, closed in counts], [n * EDGES for n, _ in counts]
+        ).to(device)
         lens = _disc_faces()
         self._lens_faces = _joined([lens, lens], [LENS_RINGS * OUTLINE + 1] * 2).to(device)
 
@@ -127,7 +130,7 @@ class Glasses:
             positions,
             normals,
             frame.colour[:, None].expand_as(positions),
-            ones * (0.3 + 1.2 * frame.metal),
+            ones * (0.3 + 0.7 * frame.metal),
             ones * 40.0,
             ones * 0.9,
             present=present,
@@ -157,13 +160,25 @@ class Glasses:
             discs.append(torch.cat((centre, *rings), 1))
         positions = torch.cat(discs, 1)
         middle = positions[:, :, :1] * 0.1
-        normals = unit(torch.cat((middle, (positions[:, :, 1:2] - outlines[0][1][:, :, 1:2]) * 0.1 - 0.12, torch.ones_like(middle)), -1))
+        normals = unit(
+            torch.cat(
+                (middle, (positions[:, :, 1:2] - outlines[0][1][:, :, 1:2]) * 0.1 - 0.12, torch.ones_like(middle)), -1
+            )
+        )
         ones = torch.ones_like(positions[..., 0])
         high = ((positions[..., 1] - outlines[0][1][..., 1]) * 0.25 + 0.5).clamp(0, 1)
         opacity = torch.where(sun[:, None], SUN_OPACITY - 0.12 * (1 - high), CLEAR_OPACITY + 0.04 * high)
         albedo = torch.where(sun[:, None], frame.lens, torch.full_like(frame.lens, 0.12))
         return Surface(
-            self._lens_faces, positions, normals, albedo[:, None].expand_as(positions), ones * 0.8, ones * 250.0, ones, present=present, opacity=opacity
+            self._lens_faces,
+            positions,
+            normals,
+            albedo[:, None].expand_as(positions),
+            ones * 0.8,
+            ones * 250.0,
+            ones,
+            present=present,
+            opacity=opacity,
         )
 
 
@@ -177,7 +192,10 @@ def _rim_axes(path: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
 def _bridge(outlines: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
     """A low arch from lens to lens: path (B, BRIDGE, 3) and two axes."""
     # Points of the outline run counter-clockwise from the picture's right: the inner upper points face each other.
-    start, end = outlines[0][0][:, OUTLINE // 10 : OUTLINE // 10 + 1], outlines[1][0][:, OUTLINE // 2 - OUTLINE // 10, None]
+    start, end = (
+        outlines[0][0][:, OUTLINE // 10 : OUTLINE // 10 + 1],
+        outlines[1][0][:, OUTLINE // 2 - OUTLINE // 10, None],
+    )
     t = torch.linspace(0, 1, BRIDGE, device=start.device)[:, None]
     arch = 4 * t * (1 - t)
     path = start + (end - start) * t + arch * torch.tensor((0.0, 0.22, 0.12), device=start.device)
@@ -193,7 +211,9 @@ def _temple(rim: Tensor, ear: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor
     hinge = start + out
     over = ear + torch.tensor((side * 0.15, 0.1, 0.3), device=rim.device)
     behind = ear + torch.tensor((0.0, -1.6, -1.6), device=rim.device)
-    straight = [hinge + (over - hinge) * share + out * (4 * share * (1 - share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    straight = [
+        hinge + (over - hinge) * share + out * (4 * share * (1 - share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)
+    ]
     path = torch.stack((start, *straight, behind), 1)
     upwards, aside = torch.zeros_like(path), torch.zeros_like(path)
     upwards[..., 1], aside[..., 0] = 1.0, float(side)

@@ -1,8 +1,9 @@
 """Scalp hair: roots chosen on the face mesh, strands grown from them, and their colours.
 
-Strands become ribbons of two vertices per joint. They are lit like everything else, so what makes hair look like hair is in the normals: at
-each joint the normal is the head's outward direction made perpendicular to the strand, so that a highlight runs across the strands as a
-band, and it leans to either edge of the ribbon. This module knows nothing of skin; the tint under the hair is `Hairline.cover`.
+Strands become ribbons of two vertices per joint. They are lit like everything else, so what makes hair look like hair
+is in the normals: at each joint the normal is the head's outward direction made perpendicular to the strand, so that
+a highlight runs across the strands as a band, and it leans to either edge of the ribbon. This module knows nothing of
+skin; the tint under the hair is `Hairline.cover`.
 
 Shapes: B pictures, S strands, J joints; the ribbons have S * J * 2 vertices.
 """
@@ -16,13 +17,14 @@ from samplers.random import uniforms
 from synth.renderers.head.colours import hair_colour
 from synth.renderers.head.face import Face, PlacedFace
 from synth.renderers.head.hairline import Hairline, near_scalp
-from synth.renderers.head.hairstyle import Style, hair_style
+from synth.renderers.head.hairstyle import hair_style
 from synth.renderers.head.hats import hat_edge
 from synth.renderers.head.mesh import Surface
 from synth.renderers.head.ribbons import Course, Paint, ribbon_faces, ribbons, towards_camera
 from synth.renderers.head.skullmap import CENTRE, SkullMap
 from synth.renderers.head.sowing import person_dice, sown
 from synth.renderers.head.strands import JOINTS, Roots, Scalp, Strands, grow, spline_table
+from synth.renderers.head.stylist import Style
 from synth.renderers.head.traits import Subject, Trait
 
 TRAITS: Final = (

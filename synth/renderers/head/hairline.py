@@ -1,8 +1,9 @@
 """Where hair grows on the scalp, and how densely: the hairline and its traits.
 
-The hairline is the graph of a height over the azimuth about the skull's axis, drawn once for the mean head and moved by traits
-through bumps in azimuth. It is evaluated at fixed canonical points, so it follows the geometry of every head by itself.
-The skin tints its scalp by `cover`; the strands grow where `cover` is high. This module does not know how hair looks.
+The hairline is the graph of a height over the azimuth about the skull's axis, drawn once for the mean head and moved
+by traits through bumps in azimuth. It is evaluated at fixed canonical points, so it follows the geometry of every
+head by itself. The skin tints its scalp by `cover`; the strands grow where `cover` is high. This module does not know
+how hair looks.
 
 Shapes: B pictures, N canonical points, K bumps. Heights in cm, azimuths in degrees from straight ahead.
 """
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from samplers.random import normals
 from synth.renderers.head.exact import exact_product, quantise_basis
-from synth.renderers.head.hairstyle import Style
+from synth.renderers.head.stylist import Style
 from synth.renderers.head.traits import Subject, Trait
 
 #: The mean hairline: (azimuth, height). Forehead, corner, temple, sideburn, around the ear, nape.
@@ -76,7 +77,7 @@ def near_scalp(points: Tensor) -> Tensor:
 
 
 def _mean_line(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Height above the mean hairline, what turns it to a true distance, and the azimuth in degrees: float64 (N,) each."""
+    """Height above the mean hairline, what turns it to a distance, and the azimuth in degrees: float64 (N,) each."""
     x, y, z = points.double().unbind(-1)
     azimuth = torch.atan2(x.abs(), z - AXIS_Z) * (180 / math.pi)
     knots = torch.tensor(HAIRLINE, dtype=torch.float64, device=points.device)
@@ -89,7 +90,12 @@ def _mean_line(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _waves(points: Tensor) -> list[Tensor]:
     """Three smooth random fields over canonical points (N, 3), of size about one: float64 (N,) each."""
-    wave = normals((7, 11), torch.zeros(1, 3, dtype=torch.int64), 4 * NOISE_WAVES).double().view(4, NOISE_WAVES).to(points.device)
+    wave = (
+        normals((7, 11), torch.zeros(1, 3, dtype=torch.int64), 4 * NOISE_WAVES)
+        .double()
+        .view(4, NOISE_WAVES)
+        .to(points.device)
+    )
     x, y, z = points.double()[..., None].unbind(1)
     turn = 2.2 * (x * wave[0] + y * wave[1] + z * wave[2]) + wave[3]
     fields = []
@@ -106,9 +112,8 @@ class Hairline:
 
     def __init__(self, points: Tensor) -> None:
         """Takes canonical points (N, 3), cm."""
-        x, y, z = points.double().unbind(-1)
         above, nearness, azimuth = _mean_line(points)
-        x, y, z = points.double().unbind(-1)
+        x, y = points.double()[:, 0], points.double()[:, 1]
         bumps = [torch.exp(-(((azimuth - at) / width) ** 2)) * -size for _, at, width, size, _ in LINE_BUMPS]
         odd = [torch.tanh(x / 1.5) if side else torch.ones_like(x) for *_, side in LINE_BUMPS]
         front = torch.exp(-((azimuth / 52.0) ** 4))  # what recedes

@@ -1,8 +1,8 @@
 """Hats: knitted caps and peaked caps, shaped over the placed head, and the plane below which hair comes out.
 
-A hat is a grid of directions from the middle of the skull; each of its vertices is tied to the vertex of the face mesh in that direction
-and stands a little farther out, so a hat fits every head. Colours and pattern belong to the picture: people own several. This
-module does not know hair; the strands ask `hat_edge`.
+A hat is a grid of directions from the middle of the skull; each of its vertices is tied to the vertex of the face
+mesh in that direction and stands a little farther out, so a hat fits every head. Colours and pattern belong to the
+picture: people own several. This module does not know hair; the strands ask `hat_edge`.
 
 Shapes: B pictures, V vertices.
 """
@@ -31,7 +31,7 @@ ATTRIBUTES: Final = {
     )
 }
 
-#: The plane of each hat's lower edge, y = height + slope * z in cm, in the order of CHOICES; without a hat it lies above the head.
+#: The plane of each hat's lower edge, y = height + slope * z in cm, by CHOICES; without a hat it lies above the head.
 EDGES: Final = ((99.0, 0.0), (2.7, 0.3), (3.9, 0.2))
 HAIR_UNDER_HAT_CM: Final = 0.25  # how thick hair is pressed under a hat
 
@@ -120,7 +120,9 @@ class _Crown:
         around = turn[None].expand(ROWS, COLUMNS).reshape(-1)
         knit = CHOICES[kind] == "beanie"
         cuff = 0.5 * (1 - ((up - 0.36) / 0.03).tanh())  # the turned-up edge of a knitted cap
-        gap = 0.5 + (0.3 * cuff + 0.9 * (up * math.pi / 2).sin() ** 2 if knit else 0.25 + 0.6 * (up * math.pi / 2).sin())
+        gap = 0.5 + (
+            0.3 * cuff + 0.9 * (up * math.pi / 2).sin() ** 2 if knit else 0.25 + 0.6 * (up * math.pi / 2).sin()
+        )
         ribs = 1 + (0.16 * (around * 44).sin() * (1 - up) if knit else 0.0 * around)
         hem = 1 - 0.45 * (-(((up - (0.42 if knit else 0.06)) / 0.035) ** 2)).exp()
         self._gap = gap.float().to(face.canonical.device)
@@ -198,7 +200,7 @@ def _smoothed(radius: Tensor) -> Tensor:
 
 def _grid_normals(positions: Tensor, rows: int, columns: int) -> Tensor:
     """Outward normals of a placed grid (B, rows * columns, 3)."""
-    grid = positions.unflatten(1, (rows, columns))
+    grid = positions.view(len(positions), rows, columns, 3)
     along = torch.cat((grid[:, :, 1:], grid[:, :, -1:]), 2) - torch.cat((grid[:, :, :1], grid[:, :, :-1]), 2)
     up = torch.cat((grid[:, 1:], grid[:, -1:]), 1) - torch.cat((grid[:, :1], grid[:, :-1]), 1)
     return unit(cross(along, up)).flatten(1, 2)

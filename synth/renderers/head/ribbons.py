@@ -1,7 +1,8 @@
 """Ribbons: bands of two vertices per joint along the course of strands, with the normals that make them look like hair.
 
-At each joint the normal is the outward direction made perpendicular to the strand, so that a highlight crosses all strands as a band; it leans
-to either side at the ribbon's edges, as on a round bundle. This module does not know what grows, nor its colour.
+At each joint the normal is the outward direction made perpendicular to the strand, so that a highlight crosses all
+strands as a band; it leans to either side at the ribbon's edges, as on a round bundle. This module does not know what
+grows, nor its colour.
 
 Shapes: B pictures, S strands, J joints; S * J * 2 vertices. Vectors are component-first: (3, J, B, S).
 """

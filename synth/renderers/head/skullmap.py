@@ -1,8 +1,8 @@
 """How far the head's surface lies from its centre in any direction: what keeps hair and hats outside the head.
 
-A square map of directions (Lambert's azimuthal equal-area projection about the top of the head, which needs only a square root), each
-cell tied at construction to the nearest vertex of the face mesh; placing a head then is one gather. This module does not
-know what asks.
+A square map of directions (Lambert's azimuthal equal-area projection about the top of the head, which needs only a
+square root), each cell tied at construction to the nearest vertex of the face mesh; placing a head then is one
+gather. This module does not know what asks.
 
 Shapes: B pictures, S queries.
 """
@@ -42,7 +42,7 @@ def map_directions() -> Tensor:
 
 
 def nearest_vertices(face: Face, directions: Tensor) -> Tensor:
-    """The vertex of the mean head's hull (no ears, no neck) nearest to each direction (n, 3) from the centre: int64 (n,)."""
+    """The vertex of the head's hull (no ears, no neck) nearest to each direction (n, 3) from the centre: int64 (n,)."""
     hull = face.canonical[:, 1] > HULL_ABOVE_Y
     hull[face.ears] = False
     usable = hull.nonzero()[:, 0]

@@ -1,4 +1,4 @@
-"""Chance for things that grow: roots spread evenly over a mesh, and numbers per strand that differ from person to person.
+"""Chance for things that grow: roots spread evenly over a mesh, and numbers per strand that are each person's own.
 
 This module does not know what grows.
 
@@ -15,8 +15,8 @@ from synth.renderers.head.traits import Subject
 def person_dice(subject: Subject, dice: Tensor, purpose: str) -> Tensor:
     """Each person's own uniform numbers per strand, from constant ones (K, S): (K, B, S).
 
-    The constant numbers are shifted by the person's own amount times each strand's own whole number, modulo one: as even as
-    before, and different for every person, at the cost of a few draws.
+    The constant numbers are shifted by the person's own amount times each strand's own whole number, modulo one: as
+    even as before, and different for every person, at the cost of a few draws.
     """
     shift = uniforms(subject.person, noise_index(subject.person, purpose), len(dice)).float().permute(1, 0)[:, :, None]
     factor = (dice.roll(1, 0) * 61 + 1).floor()[:, None]

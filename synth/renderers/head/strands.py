@@ -1,8 +1,9 @@
 """Strands: grown from roots over the head, gathered to locks, curled, and widened to ribbons.
 
-All strands of all pictures grow together, joint by joint: a strand keeps some of its direction, takes some from a field of combing, turns
-downwards by its weight, and is kept outside the head. Every number comes from `Style`, so pictures with
-different hairstyles differ only in values. This module does not know colours, and not how a style is chosen.
+All strands of all pictures grow together, joint by joint: a strand keeps some of its direction, takes some from a
+field of combing, turns downwards by its weight, and is kept outside the head. Every number comes from `Style`, so
+pictures with different hairstyles differ only in values. This module does not know colours, and not how a style is
+chosen.
 
 Shapes: B pictures, S strands, J joints. Vectors during growth are component-first: (3, B, S).
 """
@@ -13,10 +14,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from synth.renderers.head.hairstyle import Style
 from synth.renderers.head.hats import HAIR_UNDER_HAT_CM, HatEdge
 from synth.renderers.head.ribbons import cross3, tangents, unit3
 from synth.renderers.head.skullmap import CENTRE, PlacedSkull
+from synth.renderers.head.stylist import Style
 
 STEPS: Final = 5  # marched joints
 JOINTS: Final = 8  # joints of a ribbon, on smooth curves through the marched ones
@@ -102,7 +103,9 @@ class _Comb:
         ahead = 1.1 * fringe - style.backward * (0.4 + 0.6 * roots.front) * whole
         layer = _mix(style.layer_side, style.layer_top, roots.top) * (1 + style.lopsided * aside)
         return _Comb(
-            top=torch.stack((style.aside * part * whole + fringe * style.fringe_drift + style.tousle, -0.25 * ones, ahead)),
+            top=torch.stack(
+                (style.aside * part * whole + fringe * style.fringe_drift + style.tousle, -0.25 * ones, ahead)
+            ),
             side=torch.stack((0.22 * aside, -ones, 0.2 * fringe - style.side_back * whole)),
             away=torch.stack((0.8 * aside, 0 * ones, -ones)) * whole,
             bend=style.wild * (dice[3:6] - 0.5),
@@ -116,7 +119,7 @@ class _Comb:
         )
 
     def __call__(self, at: Tensor, fall: Tensor) -> Tensor:
-        """The direction in which hair is combed at points (3, B, S); `fall` is how far these lie below the top, 0 to 1."""
+        """Where hair is combed at points (3, B, S); `fall` is how far these lie below the top, 0 to 1."""
         over = ((at[2] - self.curtain) * 0.5).clamp(0, 1.5) * fall
         combed = self.top + (self.side - self.top) * fall + self.away * over
         to_tie = (_point(TIE, at) - at) * 0.125
@@ -191,7 +194,7 @@ def _lengths(roots: Roots, style: Style, root_at: Tensor, fringe: Tensor, dice: 
 
 
 def spline_table(device: torch.device) -> tuple[Tensor, Tensor]:
-    """How JOINTS places lie among STEPS + 1: the four neighbours int64 (4, J) and their Catmull-Rom weights (4, J, 1, 1)."""
+    """Each of JOINTS places among STEPS + 1: its neighbours int64 (4, J), their Catmull-Rom weights (4, J, 1, 1)."""
     place = torch.linspace(0, STEPS, JOINTS)
     cell = place.floor().clamp(max=STEPS - 1)
     t = place - cell

@@ -31,7 +31,7 @@ HABITS = ("brow_peak", "brow_strokes")
 #: The curve: trait, mean value, its change on the male side and per standard deviation. Heights and places in cm.
 CURVE = (
     ("brow_gap", 0.98, -0.06, 0.25),  # where the brow begins, from the midline
-    ("brow_length", 5.15, 0.00, 0.40),  # where it ends
+    ("brow_length", 5.15, 0.00, 0.46),  # where it ends
     ("brow_inner_height", 1.78, -0.12, 0.15),
     ("brow_outer_height", 1.80, -0.05, 0.19),
     ("brow_peak", 0.62, 0.00, 0.05),  # share of the way at which it is highest
@@ -40,8 +40,8 @@ CURVE = (
 )
 #: The hairs: trait, mean value, its change on the male side, change of its logarithm per standard deviation.
 HAIRS = (
-    ("brow_thick_inner", 0.33, 0.12, 0.22),  # half the thickness
-    ("brow_thick_outer", 0.23, 0.13, 0.30),
+    ("brow_thick_inner", 0.33, 0.12, 0.30),  # half the thickness
+    ("brow_thick_outer", 0.23, 0.13, 0.40),
     ("brow_density", 0.86, 0.00, 0.15),
     ("brow_strokes", 0.22, 0.00, 0.35),  # contrast
 )

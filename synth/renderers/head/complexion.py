@@ -87,7 +87,7 @@ def _lower_face(canonical: Tensor) -> Tensor:
     return masks.smooth_step(-3.0, -6.5, canonical[:, 1]) * masks.front(canonical)
 
 
-PATCH_MELANIN, PATCH_FROM = 0.24, 0.8  # strength of a patch per deviation, and the deviation from which it shows
+PATCH_MELANIN, PATCH_FROM = 0.31, 0.8  # strength of a patch per deviation, and the deviation from which it shows
 
 
 def _patch(trait: str, x: float, y: float, radius_x: float, radius_y: float) -> Region:
@@ -120,6 +120,7 @@ MELANIN: tuple[Region, ...] = (
     _patch("patch_forehead", 1.9, 4.9, 1.7, 1.2),
     _patch("patch_low_cheek", 4.3, -4.6, 1.5, 1.6),
     Region(Spot(3.3, 0.95, 1.5, 0.55), 0.07),  # upper lids
+    Region(_ears, 0.07),
 )
 BLOOD: tuple[Region, ...] = (
     Region(Spot(4.1, -2.9, 2.0, 1.6), 0.20, 0.16, "cheek_redness"),
@@ -145,7 +146,7 @@ BEARD_AREA = (
     Spot(6.0, -5.6, 1.3, 2.4),
 )
 LIP_AREA = Spot(0.0, -6.9, 2.0, 0.55, mirrored=False)
-NOSTRIL_DARKNESS = 1.7
+NOSTRIL_DARKNESS = 1.1
 BEARD_MELANIN, BEARD_YELLOW = 0.62, -0.45  # hair below the skin is dark and lets it look bluish
 BLUSH_AREA = Spot(4.4, -2.6, 1.9, 1.3)
 BLUSH_BLOOD = 0.5

@@ -46,7 +46,7 @@ ATTRIBUTES: dict[str, Attribute] = {
 }
 
 SCLERA = (0.38, 0.345, 0.32)
-SCLERA_WARM = (0.0, -0.015, -0.04)  # change per standard deviation of warmth
+SCLERA_WARM = (0.0, -0.025, -0.07)  # relative change per standard deviation of warmth
 SCLERA_RED = (0.94, 0.65, 0.64)  # factor towards the corners
 TEAR_DUCT = (0.52, 0.24, 0.21)
 #: Without melanin: blue, grey and green; with some and with much of it.
@@ -125,7 +125,7 @@ class Eyes:
         gaze = torch.cat(towards.gaze, 1)[:, None]
         off_x, off_y, off_z = ((outward - gaze) * anatomy.EYEBALL_RADIUS).unbind(-1)
         radius = (off_x * off_x + off_y * off_y + off_z * off_z + 1e-8).sqrt()
-        share = radius / (anatomy.IRIS_RADIUS * (1.0 + 0.06 * sitter.trait("iris_size").clamp(-2.5, 2.5)))
+        share = radius / (anatomy.IRIS_RADIUS * (1.0 + 0.085 * sitter.trait("iris_size").clamp(-2.0, 2.0)))
         iris = 1.0 - masks.smooth_step(0.93, 1.06, share)
         colour = mix(self._sclera(sitter), _iris(sitter, share, off_x / radius), iris[..., None])
         colour = mix(colour * light[..., None], GLINT, (_glint(sitter, towards, off_x, off_y) * light)[..., None])
@@ -139,7 +139,9 @@ class Eyes:
         """White of the eye, red at the corners, pink at the tear duct: (B, n, 3)."""
         device = self.light.device
         warmth = (0.6 + sitter.trait("sclera_warmth") + 0.8 * sitter.old).clamp(min=-0.6)
-        white = constant(SCLERA, device) + warmth * constant(SCLERA_WARM, device) - 0.06 * sitter.melanin
+        white = (
+            constant(SCLERA, device) * (1.0 + warmth * constant(SCLERA_WARM, device)) * (1.0 - 0.14 * sitter.melanin)
+        )
         return white[:, None] * self.tint + self.duct
 
 

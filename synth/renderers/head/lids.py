@@ -81,7 +81,7 @@ class LidPaint:
     def _crease(self, sitter: Sitter, canvas: Canvas) -> None:
         """The fold above the upper lid, and the soft shade of the socket around it."""
         off = self.crease_above - (0.36 + 0.10 * sitter.trait("crease_height")) * self.crease_arch
-        depth = (0.62 + 0.42 * sitter.trait("lid_crease") + 0.2 * sitter.old).clamp(0.0, 1.1)
+        depth = (0.62 + 0.58 * sitter.trait("lid_crease") + 0.2 * sitter.old).clamp(0.0, 1.5)
         line, fold = off * (1 / 0.085), off * (1 / 0.26) - 0.85
         darkness = (0.50 * torch.exp(-line * line) + 0.13 * torch.exp(-fold * fold)) * (self.crease_ends * depth)
         dim(canvas.occlusion, self.crease_index, 1.0 - darkness)

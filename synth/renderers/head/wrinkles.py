@@ -87,7 +87,7 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "tear_trough",
         "groove from the inner corner of the eye to the cheek",
-        young=0.18,
+        young=0.25,
         old=0.9,
         strokes=(Stroke(((1.35, -0.75), (2.1, -1.45), (3.2, -1.85), (4.2, -1.6)), 0.22),),
         spread=0.95,
@@ -108,7 +108,7 @@ FOLDS: tuple[Folds, ...] = (
     Folds(
         "nose_mouth_fold",
         "fold from the wing of the nose to the corner of the mouth",
-        young=0.2,
+        young=0.28,
         old=1.0,
         strokes=(Stroke(((1.95, -4.1), (2.55, -5.0), (3.05, -6.1), (3.35, -7.2)), 0.20),),
         moved_by="smile",

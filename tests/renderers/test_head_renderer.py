@@ -86,6 +86,14 @@ def test_every_attribute_shows(renderer: HeadRenderer, name: str) -> None:
     assert (usual.float() - other.float()).abs().mean() > 0.02
 
 
+@pytest.mark.parametrize("name", [name for name, each in HeadRenderer.attributes.items() if not each.choices])
+def test_the_far_ends_of_an_attribute_can_be_rendered(renderer: HeadRenderer, name: str) -> None:
+    views = portraits(people(1, seed=5), {})
+    for value in (HeadRenderer.attributes[name].low, HeadRenderer.attributes[name].high):
+        assert renderer.render(with_attribute(views, name, value)).shape == (1, 112, 112, 3)
+        assert bool(renderer.landmarks(with_attribute(views, name, value)).isfinite().all())
+
+
 def test_an_attribute_of_one_picture_leaves_the_others_alone(renderer: HeadRenderer) -> None:
     views = portraits(people(3), {})
     before = renderer.render(views)

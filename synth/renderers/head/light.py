@@ -56,6 +56,7 @@ KEY_LIGHT, ROOM_LIGHT = 2.1, 0.62  # what the lamp and the room give when all li
 WRAP_SKIN: Final = (0.24, 0.12, 0.07)  # how far light creeps around soft matter: red, green, blue
 WRAP_LAMP: Final = 0.14  # the same for a wide lamp on anything
 SHADOW_TINT: Final = (0.75, 0.30, 0.12)  # how much of a shadow's edge fills with scattered light in soft matter
+BOUNCE: Final = 0.2  # how much of the surroundings' colour the room's light takes on
 SKY, FLOOR, WALL, FRONT = (
     0.42,
     0.30,
@@ -95,8 +96,11 @@ class Shadows:
     sky: ShadowMap
 
 
-def set_lamps(attributes: Mapping[str, Tensor]) -> Lamps:
-    """The lamps that the attributes ask for; a white card in full light returns about 1."""
+def set_lamps(attributes: Mapping[str, Tensor], surroundings: Tensor) -> Lamps:
+    """The lamps that the attributes ask for; a white card in full light returns about 1.
+
+    `surroundings` (B, H, H, 3) is the linear light behind the head: the room's light takes on some of its colour.
+    """
     azimuth, elevation = attributes["light_azimuth_deg"], attributes["light_elevation_deg"]
     share = attributes["ambient_share"][:, None]
     key_colour = _warmth(attributes["light_warmth_k"])
@@ -106,7 +110,7 @@ def set_lamps(attributes: Mapping[str, Tensor]) -> Lamps:
     return Lamps(
         towards=_direction(azimuth, elevation),
         key=key_colour * (KEY_LIGHT * (1 - share)),
-        room=room_colour * (ROOM_LIGHT * share),
+        room=room_colour * _bounced(surroundings) * (ROOM_LIGHT * share),
         wall=0.6 * side,
         softness=attributes["light_softness"],
         behind=_direction(opposite, torch.full_like(opposite, RIM_ELEVATION_DEG)),
@@ -185,6 +189,14 @@ def _direction(azimuth_deg: Tensor, elevation_deg: Tensor) -> Tensor:
     azimuth, elevation = azimuth_deg * (math.pi / 180), elevation_deg * (math.pi / 180)
     level = elevation.cos()
     return torch.stack((azimuth.sin() * level, elevation.sin(), azimuth.cos() * level), -1)
+
+
+def _bounced(surroundings: Tensor) -> Tensor:
+    """Colour (B, 3) of light that comes back from the surroundings, of about the brightness of white."""
+    # A sum of whole numbers is the same in any order.
+    mean = (surroundings[:, ::4, ::4] * 4096).long().flatten(1, 2).sum(1).float() + 1
+    grey = mean[:, :1] * 0.3 + mean[:, 1:2] * 0.6 + mean[:, 2:] * 0.1
+    return ((mean / grey).log() * BOUNCE).exp()
 
 
 def _warmth(kelvin: Tensor) -> Tensor:

@@ -121,17 +121,17 @@ class HeadRenderer:
     def _render(self, views: Views) -> Tensor:
         sitting = self._sit(views)
         subject = sitting.subject
-        root = self._photograph(sitting)
-        back = backdrop(subject, self._size).sqrt()
-        return self._darkroom.develop(root[..., :3] + back * (1 - root[..., 3:]), subject.attributes, subject.key)
+        back = backdrop(subject, self._size)
+        root = self._photograph(sitting, light.set_lamps(subject.attributes, back))
+        together = root[..., :3] + back.sqrt() * (1 - root[..., 3:])
+        return self._darkroom.develop(together, subject.attributes, subject.key)
 
-    def _photograph(self, sitting: _Sitting) -> Tensor:
+    def _photograph(self, sitting: _Sitting, lamps: light.Lamps) -> Tensor:
         """The sitter before a black background: premultiplied roots of linear RGB, and coverage, float32 (B, H, H, 4).
 
         Samples are averaged as square roots of light, which are near to what the eye sees: averaged as light, the edge
         of a dark head before a bright wall would look as jagged as without any averaging.
         """
-        lamps = light.set_lamps(sitting.subject.attributes)
         solid = Drawing(self._kernel, join(_solid(sitting.surfaces)), sitting.camera, self._size)
         shadows = light.cast_shadows(solid.scene, solid.world, lamps)
         colours, opacity = _lit(solid, lamps, shadows)

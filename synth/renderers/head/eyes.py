@@ -139,9 +139,8 @@ class Eyes:
         """White of the eye, red at the corners, pink at the tear duct: (B, n, 3)."""
         device = self.light.device
         warmth = (0.6 + sitter.trait("sclera_warmth") + 0.8 * sitter.old).clamp(min=-0.6)
-        white = (
-            constant(SCLERA, device) * (1.0 + warmth * constant(SCLERA_WARM, device)) * (1.0 - 0.14 * sitter.melanin)
-        )
+        tint = (1.0 + warmth * constant(SCLERA_WARM, device)) * (1.0 - 0.14 * sitter.melanin)
+        white = constant(SCLERA, device) * tint
         return white[:, None] * self.tint + self.duct
 
 

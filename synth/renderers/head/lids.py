@@ -62,15 +62,15 @@ class LidPaint:
         """
         self._crease(sitter, canvas)
         device = openness.device
-        wet = (0.55 + 0.1 * sitter.trait("lid_redness") - 0.16 * sitter.melanin).clamp(min=0.05) * openness.clamp(
-            0.0, 1.0
-        )
+        opened = openness.clamp(0.0, 1.0)
+        wet = (0.55 + 0.1 * sitter.trait("lid_redness") - 0.16 * sitter.melanin).clamp(min=0.05) * opened
         cold, warm = constant(SHADOW_COLD, device), constant(SHADOW_WARM, device)
         powder = mix(cold, warm, 0.5 + 0.5 * torch.tanh(sitter.trait("eye_shadow") + 0.5))
         powder = powder * torch.exp(-0.4 * sitter.melanin)
         lashes = torch.exp(0.36 * sitter.trait("lash_density")) * (0.96 - 0.12 * sitter.male)
         below = 0.30 * lashes + 0.45 * sitter.made_up
-        dark = (lashes * self.upper_lash + 0.9 * sitter.made_up * self.liner + below * self.lower_lash).clamp(max=0.96)
+        laid = (lashes * (1.8 - 0.8 * opened))[:, self.side]  # the lashes of a shut eye lie side by side
+        dark = (laid * self.upper_lash + 0.9 * sitter.made_up * self.liner + below * self.lower_lash).clamp(max=0.96)
         albedo = canvas.albedo.index_select(1, self.index)
         albedo = mix(albedo, constant(WATERLINE, device), (self.waterline * wet[:, self.side])[..., None])
         albedo = mix(albedo, powder[:, None], (0.6 * sitter.made_up * self.shadow)[..., None])

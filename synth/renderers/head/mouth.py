@@ -111,8 +111,8 @@ def _tongue() -> Layer:
     rise = (1.0 - s * s).clamp(min=0.0)
     x = s * (1.35 + 0.5 * t)
     groove = 0.12 * torch.exp(-(s / 0.12).square()) * t
-    y = -0.62 + 0.85 * rise.sqrt() * (0.25 + 0.75 * (1.0 - (1.0 - t).square())) - groove + 0.6 * t
-    z = -1.2 - 2.7 * t
+    y = -0.88 + 0.85 * rise.sqrt() * (0.25 + 0.75 * (1.0 - (1.0 - t).square())) - groove + 0.6 * t
+    z = -1.4 - 2.5 * t
     normals = unit(torch.stack((0.7 * s, 0.75 * torch.ones_like(s), 0.7 - 0.3 * t), -1))
     light = 0.85 * torch.exp(-0.8 * t) * (0.65 + 0.35 * rise)
     colour = torch.tensor(TONGUE).expand(len(t), 3)

@@ -39,7 +39,7 @@ DICE: Final = 10  # uniform numbers per strand
 FRONT_FINER: Final = 0.3  # strands at the forehead are finer
 FILLING_EVERY: Final = 4  # so many strands of long hair fill what lies behind the others
 FILLING_WIDER: Final = 4.5  # times the usual width
-PUFF: Final = 1.6  # how much wider than at its root a lock of such hair is at its tip
+PUFF: Final = 1.2  # how much wider than at its root a lock of such hair is at its tip
 GRAIN: Final = 17.3  # turns of light and dark along a curl; as there are few joints, any large odd number
 SHAVEN_CM: Final = 0.35  # hair so short is a tint only
 LEAST_WIDTH_CM: Final = 0.09  # about a sample of a small picture: finer ones would flicker
@@ -74,7 +74,7 @@ class Hair:
         straight = (1 - style.curl_radius).clamp(0, 1)
         filling = roots.filling * (((style.side_length - 3.5) * 0.15).clamp(0, 1) * (FILLING_WIDER * straight))
         puffed = ((style.lift_top - 0.8) * 6).clamp(0, 1) * PUFF  # hair that stands all around spreads
-        width = style.width * (1 - FRONT_FINER * roots.front) * (0.6 + 0.8 * dice[8] + filling)
+        width = style.width * (1 - FRONT_FINER * roots.front) * (0.6 + 0.8 * dice[8] + filling * (1.1 - 0.8 * along))
         taper = torch.maximum(taper, 0.4 * puffed)
         width = (width * taper * (1 + puffed * along)).clamp(min=LEAST_WIDTH_CM) * strands.growth
         width = width * ((style.top_length - SHAVEN_CM) * 5).clamp(0, 1)

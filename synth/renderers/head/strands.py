@@ -73,7 +73,8 @@ def grow(roots: Roots, style: Style, scalp: Scalp, dice: Tensor) -> Strands:
     comb = _Comb.of(roots, style, scalp, fringe, dice)
     path = _resampled(_march(comb, style, scalp, length / STEPS), roots.spline)
     along = torch.linspace(0, 1, JOINTS, device=path.device)[:, None, None]
-    path = _gathered(path, roots, style, along)
+    alike = 1 - (fringe - fringe.index_select(1, roots.lock)).abs()
+    path = _gathered(path, roots.lock, style.clump * (1 - 0.8 * roots.filling) * alike, along)
     path = _curled(path, style, dice[6] * 0.15 + dice[6].index_select(1, roots.lock), growth * comb.loose, along)
     return Strands(path, along, dice[1] * (1 - roots.filling), growth)
 
@@ -217,12 +218,11 @@ def _resampled(path: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
     return curve
 
 
-def _gathered(path: Tensor, roots: Roots, style: Style, along: Tensor) -> Tensor:
-    """Strands (3, J, B, S) drawn to the leader of their lock, the more the nearer the tip."""
-    leader = path.index_select(3, roots.lock)
+def _gathered(path: Tensor, lock: Tensor, clump: Tensor, along: Tensor) -> Tensor:
+    """Strands (3, J, B, S) drawn to the leader of their lock by `clump` (B, S), the more the nearer the tip."""
+    leader = path.index_select(3, lock)
     spread = (path[:, :1] - leader[:, :1]) * LOCK_SPREAD
-    share = along * (style.clump * (1 - 0.8 * roots.filling))
-    return path + share * (leader + spread - path)
+    return path + (along * clump) * (leader + spread - path)
 
 
 def _curled(path: Tensor, style: Style, start: Tensor, growth: Tensor, along: Tensor) -> Tensor:

@@ -33,8 +33,8 @@ TRAITS: Final = (
     Trait("hair_tips", "tips lighter or darker than the roots", fixed=True),
 )
 
-STRANDS: Final = 740
-LOCKS: Final = 130  # leading strands
+STRANDS: Final = 600
+LOCKS: Final = 115  # leading strands
 DICE: Final = 10  # uniform numbers per strand
 FRONT_FINER: Final = 0.3  # strands at the forehead are finer
 FILLING_EVERY: Final = 4  # so many strands of long hair fill what lies behind the others

@@ -20,12 +20,13 @@ from synth.renderers.head.skullmap import CENTRE, PlacedSkull
 from synth.renderers.head.stylist import Style
 
 STEPS: Final = 5  # marched joints
-JOINTS: Final = 8  # joints of a ribbon, on smooth curves through the marched ones
+JOINTS: Final = 10  # joints of a ribbon, on smooth curves through the marched ones
 FALL_FROM_Y, FALL_BELOW_Y = 7.5, 3.5  # between these heights combing turns from the top's direction to the side's
 LOWEST_Y: Final = -15.0  # strands end below the picture
 BROW_Y: Final = 2.6  # a fringe ends about here
 TIE: Final = (0.0, 1.5, -10.5)  # where tied hair is gathered
 TURN: Final = 6.2831853  # radians
+LEAST_JOINTS_PER_TURN: Final = 3.8  # with fewer a curl looks like bent wire
 LOCK_SPREAD: Final = 0.35  # how far apart strands of one lock stay at full clumping
 
 
@@ -230,8 +231,9 @@ def _curled(path: Tensor, style: Style, start: Tensor, growth: Tensor, along: Te
     outward = unit3(path - _point(CENTRE, path))
     sideways = unit3(cross3(tangents(path), outward))
     first = path[:, 1] - path[:, 0]
-    arc = (first * first).sum(0).sqrt() * ((JOINTS - 1) * along)
-    phase = (arc / style.curl_length + start) * TURN
+    pace = (first * first).sum(0).sqrt()
+    turn = torch.maximum(style.curl_length, pace * LEAST_JOINTS_PER_TURN)
+    phase = (pace / turn * ((JOINTS - 1) * along) + start) * TURN
     reach = (style.curl_radius * growth) * (along * 3.0).clamp(max=1)
     hanging = (style.turn_in * along * along) * (0.3 - 0.1 * path[1]).clamp(0, 1)
     radial = reach * 0.6 * phase.cos() - hanging

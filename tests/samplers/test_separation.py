@@ -56,16 +56,20 @@ def test_the_greedy_rule_is_that_of_brute_force(seed: int, dimension: int, total
     assert separated.candidates == kept[-1] + 1
 
 
+def about(seed: int, dimension: int, cosines_to_first: list[float]) -> Tensor:
+    """A vector, and others at these cosines to it."""
+    pole, *others = directions(seed, 1 + len(cosines_to_first), dimension)
+    cosine = torch.tensor(cosines_to_first, dtype=torch.float64)[:, None]
+    away = torch.stack([normalise(other - inner(other, pole) * pole) for other in others])
+    return torch.cat((pole[None], (cosine * pole + (1 - cosine**2).sqrt() * away).float()))
+
+
 @settings(deadline=None, max_examples=40)
 @given(SEEDS, st.integers(3, 64), st.lists(st.floats(-1e-7, 1e-7), min_size=1, max_size=20), st.floats(0.1, 0.9))
 def test_vectors_within_1e_7_of_the_limit_are_judged_exactly(
     seed: int, dimension: int, offsets: list[float], limit: float
 ) -> None:
-    pole, *others = directions(seed, 1 + len(offsets), dimension)
-    cosine = torch.tensor([limit + offset for offset in offsets], dtype=torch.float64)[:, None]
-    away = torch.stack([normalise(other - inner(other, pole) * pole) for other in others])
-    rim = (cosine * pole + (1 - cosine**2).sqrt() * away).float()
-    vectors = torch.cat((pole[None], rim))
+    vectors = about(seed, dimension, [limit + offset for offset in offsets])
     kept = greedy(vectors, len(vectors), limit)
     assert torch.equal(separate(Stream(vectors), len(kept), limit).vectors, vectors[kept])
 
@@ -82,7 +86,7 @@ def test_the_rule_holds_across_blocks() -> None:
 def test_a_full_sphere_ends_the_search_and_says_how_many_fit() -> None:
     draw = Stream(torch.eye(3))
     with pytest.raises(
-        SaturationError, match=r"^only 3 of the 4 identities fit at max_cosine 0\.5 .* at most 3,"
+        SaturationError, match=r"^only 3 of the 4 identities fit at max_cosine 0\.5 in 3 dimensions"
     ) as full:
         separate(draw, 4, 0.5)
     assert "\n" not in str(full.value)
@@ -123,11 +127,11 @@ def test_ties_go_to_the_lower_number_in_every_block() -> None:
 
 
 def test_neighbours_that_float32_cannot_tell_apart_are_told_apart() -> None:
-    pole = torch.tensor([1.0, 0.0, 0.0])
-    near = torch.tensor([[0.6, 0.8, 0.0], [0.6 + 6e-8, 0.0, 0.8], [0.6, -0.8, 0.0]])
-    vectors = torch.cat((pole[None], near))
-    assert float(near[1, 0]) > float(near[0, 0])
-    assert int(nearest_neighbours(vectors).nearest[0]) == 2
+    for seed in range(20):
+        vectors = about(seed, 64, [0.9 + 1e-9 * number for number in range(20)])
+        neighbours, expected = nearest_neighbours(vectors), cosines(vectors)
+        assert neighbours.nearest.tolist() == expected.argmax(1).tolist()
+        assert torch.equal(neighbours.cosine, expected.amax(1))
 
 
 def test_one_identity_has_no_neighbour_and_a_certificate_that_holds() -> None:

@@ -160,6 +160,12 @@ def test_a_shuffle_buffer_of_any_size_loses_and_doubles_nothing(count: int, size
     assert all(label <= place + size for place, (_, label) in enumerate(mixed))
 
 
+def test_a_buffer_that_holds_everything_mixes_everything() -> None:
+    samples = [(b"", label) for label in range(400)]
+    places = [label for _, label in shuffled(iter(samples), 400, random.key_of(1, "test"))]
+    assert abs(np.corrcoef(places, range(400))[0, 1]) < 0.25  # five deviations
+
+
 def test_a_shard_of_which_nothing_was_kept_is_passed_over(tmp_path: Path) -> None:
     bench = Bench(LocalStorage(tmp_path))
     commits = [

@@ -61,6 +61,18 @@ class LandmarkRenderer(BarcodeRenderer):
         return views.vector[:, :10].view(-1, 5, 2)
 
 
+class CountingRenderer(BarcodeRenderer):
+    """Remembers how many pictures it was asked for at a time."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.asked: set[int] = set()
+
+    def render(self, views: Views) -> Tensor:
+        self.asked.add(len(views))
+        return super().render(views)
+
+
 def one_nan(values: Tensor) -> Tensor:
     values = values.float()
     values.view(-1)[-1] = torch.nan
@@ -155,6 +167,13 @@ def test_a_picture_depends_on_neither_micro_batch_nor_shard(
 ) -> None:
     expected = said_of_pictures(bench, 16, 1)
     assert said_of_pictures(Bench(LocalStorage(tmp_path / "other")), micro_batch, shards) == expected
+
+
+def test_a_renderer_always_sees_full_micro_batches(bench: Bench) -> None:
+    """Kernels round by the shape they see, so a last, short batch is padded."""
+    bench.renderer = counting = CountingRenderer(32)
+    bench.make(spec(micro_batch=50))
+    assert counting.asked == {50}
 
 
 def said_of_pictures(bench: Bench, micro_batch: int, shards: int) -> dict[str, Any]:

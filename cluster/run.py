@@ -37,7 +37,7 @@ class Watch(Protocol):
 def run_shards(spec: WorkshopSpec, shards: Sequence[int], crew: Crew, watch: Watch) -> Backlog:
     """Make these shards; returns the backlog: what was done, parked, or why the run stopped.
 
-    Raises MissingPackageError where worker processes are wanted and Ray is not installed, KeyboardInterrupt as it comes.
+    Raises MissingPackageError where worker processes are wanted and Ray is not installed.
     """
     if not shards:
         return Backlog.of(())

@@ -45,8 +45,8 @@ class Built:
 def build(recipe: Recipe, url: str, crew: Crew, watch: BuildWatch) -> Built:
     """Build the dataset of a recipe at a URL, or what is missing of it.
 
-    Raises PlanMismatchError where another plan lies there, SaturationError where the identities do not fit, BuildError where
-    shards could not be made (all others are done and stay), StorageError where writing fails.
+    Raises PlanMismatchError where another plan lies there, SaturationError where the identities do not fit, BuildError
+    where shards could not be made (all others are done and stay), StorageError where writing fails.
     """
     plan = make_plan(resolve_recipe(recipe))
     storage = open_storage(url)

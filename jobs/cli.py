@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 _WIDTH_WHEN_PIPED = 160  # columns: tables in a file or a pipe need no wrapping at 80
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH_WHEN_PIPED)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 RecipeArgument = Annotated[str, typer.Argument(help="a shipped recipe's name, or a YAML file")]
 UrlArgument = Annotated[str, typer.Argument(metavar="URL", help="the dataset's folder")]
@@ -68,8 +69,12 @@ def build(
         gpus_per_worker=chosen.resources.gpus_per_worker,
         memory_gb=chosen.resources.memory_gb,
     )
-    with ProgressWatch(out) as watch:
-        built = run_build(chosen, out_url, crew, watch)
+    try:
+        with ProgressWatch(out) as watch:
+            built = run_build(chosen, out_url, crew, watch)
+    except KeyboardInterrupt:
+        err.print("stopped; nothing is half-written, run the same command to go on")
+        raise typer.Exit(130) from None
     if not built.made:
         out.print("nothing was left to do")
     done = f"{built.dataset.kept} pictures of {built.dataset.classes} people"
@@ -243,13 +248,9 @@ def guarded(run: Callable[[], Any]) -> int:
     try:
         run()
     except HypersynthError as mistake:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"[red]hypersynth:[/] {' '.join(str(mistake).split())}"
-        )
+        err.print("[red]hypersynth:[/] ", end="")
+        err.print(" ".join(str(mistake).split()), markup=False)
         return 1
-    except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; nothing is half-written, run the same command to go on")
-        return 130
     return 0
 
 

@@ -4,17 +4,16 @@
 makes just those again, to the same bytes. This module does not make anything.
 """
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from jobs.plan import Plan, stored_plan
 from samplers.errors import DatasetError, HypersynthError
 from samplers.separation import certify, nearest_neighbours
 from synth import dataset
-from synth.anchors import CERTIFICATE, read_anchors
+from synth.anchors import CERTIFICATE, certificate_document, read_anchors, read_certificate
 from synth.audit import audit_shard
-from synth.commit import commit_name, read_commit
+from synth.commit import StoredFile, commit_name, read_commit
 from synth.storage import Storage
 
 
@@ -69,14 +68,15 @@ def _identity_faults(storage: Storage, plan: Plan) -> list[str]:
     """Recompute the certificate from the stored vectors."""
     try:
         anchors = read_anchors(storage)
-        stored = dataset.read_certificate(storage)
+        stored = read_certificate(storage)
     except HypersynthError as damage:
         return [str(damage)]
     if len(anchors.vectors) != plan.pictures.identities:
         return [f"identities/ holds {len(anchors.vectors)} people, the plan {plan.pictures.identities}"]
     limit = plan.recipe.identities.separation.max_cosine
     certificate = certify(anchors.vectors, nearest_neighbours(anchors.vectors), limit)
-    if json.loads(json.dumps(asdict(certificate))) != stored:
+    parts = [StoredFile.model_validate(part) for part in stored["parts"]]
+    if certificate_document(certificate, parts) != stored:
         return ["identities/certificate.json is not what the stored vectors give"]
     return [] if certificate.holds else [f"two identities have a cosine of {certificate.max_cosine}, above {limit}"]
 

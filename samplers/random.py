@@ -31,7 +31,7 @@ def key_of(seed: int, purpose: str) -> Key:
 def philox(counter: Tensor, key: Tensor | Key) -> Tensor:
     """Philox-4x32-10 of int64 counters (..., 4) under a key (pair, or (..., 2)): int64 (..., 4), each in [0, 2^32).
 
-    The 64-bit products wrap around in int64; their upper and lower 32 bits are what the definition asks for all the same.
+    The 64-bit products wrap around in int64; their upper and lower 32 bits are what the definition asks for.
     """
     device = counter.device
     multipliers, weyl = torch.tensor((_MULTIPLIERS, _WEYL), device=device)

@@ -8,6 +8,7 @@ stops with a forecast when the sphere is full. This module does not know where c
 Shapes: I identities kept, C candidates in a block, D dimensions.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ BLOCK = 1024
 BUDGET_PER_IDENTITY = 50
 #: The search also gives up after this many candidates in a row were all refused.
 BARREN_CANDIDATES = 20_000
+#: Candidates looked at to forecast, before a large search begins, whether it can end well.
+FORECAST_SAMPLE = 4096
+_ADVICE = "ask for fewer, or raise identities.separation.max_cosine"
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,9 @@ def _too_close(candidates: Tensor, others: Tensor, limit: float) -> Tensor:
     """Whether candidates (C, D) exceed the limit to others (I, D), pair by pair: bool (C, I), exact."""
     cosines = candidates @ others.T
     close = cosines > limit
-    doubtful = ((cosines - limit).abs() <= COSINE_ROUNDING).nonzero()
-    if len(doubtful):
-        row, column = doubtful.unbind(-1)
-        close[row, column] = inner(candidates[row], others[column]) > limit
+    doubtful = (cosines > limit - COSINE_ROUNDING) & (cosines <= limit + COSINE_ROUNDING)
+    row, column = doubtful.nonzero().unbind(-1)
+    close[row, column] = inner(candidates[row], others[column]) > limit
     return close
 
 
@@ -53,32 +56,45 @@ def _sift(candidates: Tensor, limit: float) -> list[int]:
     return kept
 
 
+def forecast_candidates(candidates: Tensor, count: int, limit: float) -> tuple[float, Callable[[float], int]]:
+    """How many candidates `count` identities take, and how many identities fit a number of candidates.
+
+    From the share q of pairs among `candidates` (C, D) that exceed the limit. A new candidate is free of k identities
+    with a chance of about exp(-q k); identities, being apart, cover more, so the forecast is on the hopeful side.
+    """
+    total = len(candidates)
+    close = int(_too_close(candidates, candidates, limit).fill_diagonal_(False).sum())
+    share = close / (total * (total - 1))
+    if share == 0:
+        return float(count), lambda budget: count
+    needed = math.expm1(min(share * count, 700.0)) / share
+    return needed, lambda budget: int(math.log1p(share * budget) / share)
+
+
 def separate(draw: Callable[[int, int], Tensor], count: int, max_cosine: float) -> Separated:
     """Keep the first `count` candidates that the greedy rule allows.
 
-    `draw(first, n)` gives candidates float32 (n, D) of unit length, the same for any split. Raises SaturationError,
-    after a bounded number of candidates, if the sphere fills up before; the message says how many fit.
+    `draw(first, n)` gives candidates float32 (n, D) of unit length, the same for any split. Raises SaturationError if
+    they do not fit: at once where the forecast leaves no hope, else after a bounded number of candidates; the message
+    says how many fit.
     """
-    kept = draw(0, 0)
-    first, last_success = 0, 0
+    budget = BUDGET_PER_IDENTITY * max(count, BLOCK)
+    where = f"of the {count} identities fit at max_cosine {max_cosine:g} in {draw(0, 0).shape[1]} dimensions"
+    if count > BLOCK:
+        needed, fitting = forecast_candidates(draw(0, FORECAST_SAMPLE), count, max_cosine)
+        if needed > budget:
+            raise SaturationError(f"fewer than {fitting(budget)} {where}; {_ADVICE}")
+    kept, first, last_success = draw(0, 0), 0, 0
     while len(kept) < count:
         candidates = draw(first, BLOCK)
-        if len(kept):
-            free = ~_too_close(candidates, kept, max_cosine).any(1)
-            positions = free.nonzero()[:, 0]
-        else:
-            positions = torch.arange(BLOCK)
+        positions = (~_too_close(candidates, kept, max_cosine).any(1)).nonzero()[:, 0]
         fresh = positions[_sift(candidates[positions], max_cosine)][: count - len(kept)]
         kept = torch.cat((kept, candidates[fresh]))
         if len(fresh):
             last_success = first + int(fresh[-1]) + 1
         first += BLOCK
-        hopeless = first - last_success >= BARREN_CANDIDATES or first >= BUDGET_PER_IDENTITY * max(count, BLOCK)
-        if len(kept) < count and hopeless:
-            raise SaturationError(
-                f"only {len(kept)} of the {count} identities fit at max_cosine {max_cosine:g} "
-                f"in {kept.shape[1]} dimensions (after {first} candidates); ask for at most {len(kept)}, or raise identities.separation.max_cosine"
-            )
+        if len(kept) < count and (first - last_success >= BARREN_CANDIDATES or first >= budget):
+            raise SaturationError(f"only {len(kept)} {where} (after {first} candidates); {_ADVICE}")
     return Separated(kept, last_success)
 
 

@@ -7,6 +7,7 @@ does not know how identities are drawn (`samplers.identities`).
 import dataclasses
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,9 +17,10 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from samplers.errors import MissingPackageError
+from samplers.errors import DatasetError, MissingPackageError
 from samplers.identities import Identities
 from samplers.separation import Certificate
+from synth.commit import StoredFile, stored_file
 from synth.storage import Storage
 
 FOLDER = "identities/"
@@ -65,7 +67,7 @@ def fixed_list(rows: Tensor, value_type: pa.DataType) -> pa.Array:
 
 
 def write_anchors(storage: Storage, identities: Identities, description: dict[str, Tensor | list[str]]) -> None:
-    """Store identities and their certificate, the certificate last: `anchors_written` trusts that."""
+    """Store identities and, last, their certificate, which names the parts with size and sha256 as a commit does."""
     count = len(identities.vectors)
     columns = {
         "identity": pa.array(range(count), pa.int64()),
@@ -76,14 +78,29 @@ def write_anchors(storage: Storage, identities: Identities, description: dict[st
     for name, values in description.items():
         columns[name] = pa.array(values.numpy() if isinstance(values, Tensor) else values)
     table = pa.table(columns)
+    parts = []
     for part, first in enumerate(range(0, count, ROWS_PER_PART)):
-        storage.replace(f"{FOLDER}part-{part:05d}.parquet", parquet_bytes(table.slice(first, ROWS_PER_PART)))
-    storage.replace(CERTIFICATE, certificate_bytes(identities.certificate))
+        data = parquet_bytes(table.slice(first, ROWS_PER_PART))
+        parts.append(stored_file(f"{FOLDER}part-{part:05d}.parquet", data))
+        storage.replace(parts[-1].name, data)
+    certificate = certificate_document(identities.certificate, parts)
+    storage.replace(CERTIFICATE, (json.dumps(certificate, sort_keys=True, indent=1) + "\n").encode())
 
 
-def certificate_bytes(certificate: Certificate) -> bytes:
-    """A certificate as JSON."""
-    return json.dumps(dataclasses.asdict(certificate), sort_keys=True, indent=1).encode() + b"\n"
+def certificate_document(certificate: Certificate, parts: Sequence[StoredFile]) -> dict[str, Any]:
+    """A certificate, and the parts that it speaks of, as they are stored."""
+    pair = None if certificate.pair is None else list(certificate.pair)
+    return {**dataclasses.asdict(certificate), "pair": pair, "parts": [part.model_dump() for part in parts]}
+
+
+def read_certificate(storage: Storage) -> dict[str, Any]:
+    """The stored certificate. Raises DatasetError where it cannot be understood."""
+    try:
+        certificate: dict[str, Any] = json.loads(storage.read(CERTIFICATE))
+        certificate["parts"] = [StoredFile.model_validate(part).model_dump() for part in certificate["parts"]]
+    except (ValueError, KeyError, TypeError) as damage:
+        raise DatasetError(f"{storage.url}/{CERTIFICATE} is damaged") from damage
+    return certificate
 
 
 def anchors_written(storage: Storage) -> bool:
@@ -92,9 +109,15 @@ def anchors_written(storage: Storage) -> bool:
 
 
 def read_anchors(storage: Storage) -> Anchors:
-    """All identities. Raises StorageError where a part cannot be read."""
-    names = [stored.name for stored in storage.list(FOLDER) if stored.name.endswith(".parquet")]
-    tables = [pq.read_table(pa.BufferReader(storage.read(name))) for name in names]
+    """All identities. Raises StorageError where a part cannot be read, DatasetError where it was changed."""
+    tables = []
+    for part in map(StoredFile.model_validate, read_certificate(storage)["parts"]):
+        data = storage.read(part.name)
+        if stored_file(part.name, data) != part:
+            raise DatasetError(
+                f"{storage.url}/{part.name} does not have the size and sha256 that the certificate names"
+            )
+        tables.append(pq.read_table(pa.BufferReader(data)))
     table = pa.concat_tables(tables).combine_chunks()
     vectors = table["vector"].combine_chunks()
     flat = torch.from_numpy(vectors.flatten().to_numpy(zero_copy_only=False).copy())

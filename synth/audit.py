@@ -50,7 +50,8 @@ def _picture_faults(tar: bytes, row: dict[str, object], label: Member, picture: 
     if label.data != str(row["identity"]).encode():
         yield f"{label.name} holds the label {label.data!r}, its index {row['identity']}"
     offset, size = row["offset"], row["size"]
-    assert isinstance(offset, int) and isinstance(size, int)
+    assert isinstance(offset, int)
+    assert isinstance(size, int)
     if tar[offset : offset + size] != picture.data or sha256(picture.data) != row["sha256"]:
         yield f"{picture.name} is not where, or not what, its index says"
     height, width, _, _ = simplejpeg.decode_jpeg_header(picture.data)

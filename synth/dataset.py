@@ -13,7 +13,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from samplers.errors import DatasetError
-from synth.anchors import CERTIFICATE
 from synth.commit import Commit, StoredFile, read_commit
 from synth.storage import Storage
 
@@ -105,15 +104,6 @@ def make_manifest(profile: Profile, commits: Iterable[Commit], certificate: dict
 def manifest_bytes(dataset: Dataset) -> bytes:
     """The manifest as it is stored."""
     return (json.dumps(dataset.model_dump(), sort_keys=True, indent=1) + "\n").encode()
-
-
-def read_certificate(storage: Storage) -> dict[str, Any]:
-    """The certificate of separation. Raises DatasetError where it cannot be understood."""
-    try:
-        certificate: dict[str, Any] = json.loads(storage.read(CERTIFICATE))
-    except ValueError as damage:
-        raise DatasetError(f"{storage.url}/{CERTIFICATE} is damaged") from damage
-    return certificate
 
 
 def read_manifest(storage: Storage) -> Dataset:

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import simplejpeg
 
+from synth.anchors import read_certificate
 from synth.card import CARD_NAME, CROISSANT_NAME, SHEET_NAME, Words, card, croissant
 from synth.commit import Commit
-from synth.dataset import NAME, Dataset, Profile, make_manifest, manifest_bytes, read_certificate
+from synth.dataset import NAME, Dataset, Profile, make_manifest, manifest_bytes
 from synth.sheet import contact_sheet
 from synth.storage import Storage
 

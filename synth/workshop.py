@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from samplers.errors import HypersynthError, MissingPackageError, RecipeError, RenderError, StorageError
+from samplers.errors import DatasetError, HypersynthError, MissingPackageError, RecipeError, RenderError, StorageError
 from synth.anchors import read_anchors
 from synth.backend import Backend, fingerprint, prepare
 from synth.commit import Commit
@@ -73,6 +73,7 @@ _KINDS: dict[type[HypersynthError], str] = {
     StorageError: "storage",
     RenderError: "contract",
     RecipeError: "settings",
+    DatasetError: "settings",
     MissingPackageError: "settings",
 }
 

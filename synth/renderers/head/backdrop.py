@@ -227,8 +227,8 @@ def backdrop(subject: Subject, size: int) -> Tensor:
     for sets, dice_of in (("large", shapes[:, :LARGE]), ("small", shapes[:, LARGE:])):
         table = torch.tensor([getattr(SCENES[name], sets).row() for name in KINDS], device=device)
         share, colours = _shapes(table[kind], dice_of, softer, x, y)
-        for k in range(share.shape[1]):
-            picture = picture + share[:, k, None] * (colours[:, k, :, None] - picture)
+        for one, colour in zip(share[:, :, None].unbind(1), colours[..., None].unbind(1), strict=True):
+            picture = picture + one * (colour - picture)
     brightness = (0.6931472 * subject.attributes["background_brightness"]).exp() * (0.75 + 0.5 * scene[:, 0])
     picture = picture * brightness[:, None, None]
     return _enlarged(picture.view(count, 3, CELLS, CELLS), size).permute(0, 2, 3, 1)

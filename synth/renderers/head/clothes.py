@@ -46,11 +46,11 @@ RINGS: Final = (
 #: Each kind: height of the neckline, how far it drops in front, how far the collar stands up, how much wider it is,
 #: its thickness in shade.
 NECKLINES: Final = (
-    (-12.6, 2.6, 0.4, 0.5),
-    (-12.9, 5.5, 0.3, 0.6),
-    (-12.4, 2.2, 2.4, 0.7),
-    (-12.2, 1.0, 2.2, 0.1),
-    (-12.6, 3.0, 2.8, 2.2),
+    (-12.0, 2.6, 0.5, 0.5),
+    (-12.3, 5.5, 0.3, 0.6),
+    (-12.0, 2.4, 2.7, 0.8),
+    (-11.8, 1.0, 2.4, 0.1),
+    (-11.9, 3.0, 3.0, 2.2),
 )
 COLLAR_ROWS: Final = 3
 #: Linear RGB: white, black, navy, grey, light blue, red, green, beige, brown, pink.

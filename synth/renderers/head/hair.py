@@ -36,6 +36,7 @@ TRAITS: Final = (
 STRANDS: Final = 600
 LOCKS: Final = 115  # leading strands
 DICE: Final = 10  # uniform numbers per strand
+FRINGE_WIDER: Final = 0.45  # so that a fringe closes
 FRONT_FINER: Final = 0.3  # strands at the forehead are finer
 FILLING_EVERY: Final = 4  # so many strands of long hair fill what lies behind the others
 FILLING_WIDER: Final = 4.5  # times the usual width
@@ -74,8 +75,12 @@ class Hair:
         straight = (1 - style.curl_radius).clamp(0, 1)
         filling = roots.filling * (((style.side_length - 3.5) * 0.15).clamp(0, 1) * (FILLING_WIDER * straight))
         puffed = ((style.lift_top - 0.8) * 6).clamp(0, 1) * PUFF  # hair that stands all around spreads
-        width = style.width * (1 - FRONT_FINER * roots.front) * (0.6 + 0.8 * dice[8] + filling * (1.1 - 0.8 * along))
-        taper = torch.maximum(taper, 0.4 * puffed)
+        width = (
+            style.width
+            * (1 - FRONT_FINER * roots.front + FRINGE_WIDER * strands.fringe)
+            * (0.6 + 0.8 * dice[8] + filling * (1.1 - 0.8 * along))
+        )
+        taper = torch.maximum(taper, torch.maximum(0.4 * puffed, 0.55 * strands.fringe))
         width = (width * taper * (1 + puffed * along)).clamp(min=LEAST_WIDTH_CM) * strands.growth
         width = width * ((style.top_length - SHAVEN_CM) * 5).clamp(0, 1)
         course = Course(path, away, width, towards_camera(subject.attributes))
@@ -87,14 +92,14 @@ class Hair:
         tips, streaks, shine = (traits[name][:, None] for name in ("hair_tips", "hair_streaks", "hair_shine"))
         shade = 0.35 * dice[9] + 0.3 * dice[9].index_select(1, lock) - 0.32
         streak = (dice[8] < 0.1 + 0.09 * streaks) * 0.55
-        root = 0.75 + 0.25 * (along * 5).clamp(max=1)
+        root = (0.75 + 0.25 * (along * 5).clamp(max=1)) * (1 - 0.12 * strands.fringe)
         grain = dice[6] + along * (GRAIN + dice[8])
         shade = shade + (grain - grain.floor() - 0.5) * (style.curl_radius * 1.6).clamp(max=0.6)
         lightness = (shade + streak + along * (0.35 * tips)).exp() * root
         albedo = (hair_colour(subject).t()[:, None, :, None] * lightness).clamp(max=LIGHTEST)
         hidden = (0.7 - 0.45 * self._roots.front) * (style.layer_top * 0.8).clamp(max=1) * (1 - strands.depth)
         occlusion = (1 - hidden) * (0.6 + 0.4 * (along * 3).clamp(max=1))
-        gloss = (0.4 + 0.5 * dice[9]) * (0.35 * shine).exp()
+        gloss = (0.4 + 0.5 * dice[9]) * (1 - 0.6 * strands.fringe) * (0.35 * shine).exp()
         return Paint(albedo, occlusion, gloss * occlusion)
 
 

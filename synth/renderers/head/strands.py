@@ -52,6 +52,7 @@ class Strands:
     along: Tensor  # (J, 1, 1) 0 at the root, 1 at the tip
     depth: Tensor  # (B, S) how high in the hair mass, 0 at the scalp, 1 outside
     growth: Tensor  # (B, S) 0 where no strand grows, 1 for a full one
+    fringe: Tensor  # (B, S) 1 for strands that fall on the forehead
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,9 @@ def grow(roots: Roots, style: Style, scalp: Scalp, dice: Tensor) -> Strands:
     path = _resampled(_march(comb, style, scalp, length / STEPS), roots.spline)
     along = torch.linspace(0, 1, JOINTS, device=path.device)[:, None, None]
     alike = 1 - (fringe - fringe.index_select(1, roots.lock)).abs()
-    path = _gathered(path, roots.lock, style.clump * (1 - 0.8 * roots.filling) * alike, along)
+    path = _gathered(path, roots.lock, style.clump * (1 - 0.8 * roots.filling) * (1 - 0.5 * fringe) * alike, along)
     path = _curled(path, style, dice[6] * 0.15 + dice[6].index_select(1, roots.lock), growth * comb.loose, along)
-    return Strands(path, along, dice[1] * (1 - roots.filling), growth)
+    return Strands(path, along, dice[1] * (1 - roots.filling), growth, fringe)
 
 
 @dataclass(frozen=True)
@@ -187,12 +188,12 @@ def _lengths(roots: Roots, style: Style, root_at: Tensor, fringe: Tensor, dice: 
     top = _mix(style.top_length, style.front_length, roots.front)
     length = _mix(side, top, roots.top)
     y = root_at[1]
-    to_brow = (y - BROW_Y).clamp(min=1.0) * 1.05
+    to_brow = (y - BROW_Y).clamp(min=1.0) * 1.22
     length = torch.minimum(_mix(length, torch.minimum(length, to_brow), fringe), (y - LOWEST_Y) * 1.15)
     gap = root_at - _point(TIE, root_at)
     to_tie = (gap * gap).sum(0).sqrt() * 1.2
     length = _mix(length, to_tie, style.tied * (1 - fringe))
-    return length * (1 - style.ragged * dice[0] * (1 - 0.7 * roots.filling))
+    return length * (1 - style.ragged * dice[0] * (1 - 0.7 * roots.filling) * (1 - 0.5 * fringe))
 
 
 def spline_table(device: torch.device) -> tuple[Tensor, Tensor]:

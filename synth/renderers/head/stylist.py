@@ -140,7 +140,7 @@ VARIATIONS: Final = {
     "fringe": Variation({}, {"fringe": 0.5, "one": 0.15}, high=1.0),
     "fringe_drift": Variation({}, {"fringe_side": 0.45, "fall": 0.4}, low=-0.8, high=0.8),
     "tousle": Variation({}, {"fall": 0.35}, low=-1.0),
-    "window": Variation({}, {"hair_ear_cover": -0.55}, low=4.2, high=6.6, base=5.4),
+    "window": Variation({}, {"hair_ear_cover": -0.55}, low=4.6, high=6.8, base=5.8),
     "turn_in": Variation({}, {"hair_ends": 0.5}, low=-1.5, high=1.5),
     "lopsided": Variation({}, {"hair_lopsided": 0.28}, low=-0.8, high=0.8),
 }

@@ -22,6 +22,7 @@ SEED = 7
 FRONTAL_DEG = 10.0
 WIDE_DEG = 30.0
 VISIBLE_GREY_LEVELS = 0.25  # a trait that moves the picture less than this on average does not count as visible
+UNSEEN_GREY_LEVELS = 0.02
 HARMLESS: dict[str, Law] = {
     "yaw_deg": Uniform(low=-FRONTAL_DEG, high=FRONTAL_DEG),
     "pitch_deg": Uniform(low=-FRONTAL_DEG, high=FRONTAL_DEG),
@@ -73,10 +74,10 @@ def detection(count: int) -> dict[str, float]:
     return {"frontal": float(frontal.double().mean()), "within 30 degrees": float(wide.double().mean())}
 
 
-def trait_effects(steps: tuple[float, float] = (-1.5, 1.5), batch: int = 4) -> dict[str, float]:
-    """Mean absolute change in grey levels when one trait of an ordinary person goes from low to high, neutral picture.
+def trait_effects(steps: tuple[float, float] = (-1.5, 1.5), batch: int = 8) -> dict[str, float]:
+    """Mean absolute change in grey levels when one trait of ordinary people goes from low to high, neutral pictures.
 
-    The mean over `batch` people, since some traits show only on some: beards on men, curls on long hair.
+    The mean over those of `batch` people on whom the trait shows at all: moustaches droop on the bearded only.
     """
     renderer = HeadRenderer()
     vectors, root = people(batch, SEED + 2), HeadRenderer.dimension**0.5
@@ -87,7 +88,8 @@ def trait_effects(steps: tuple[float, float] = (-1.5, 1.5), batch: int = 4) -> d
             moved = vectors.clone()
             moved[:, i] = value / root
             ends.append(renderer.render(portraits(moved)).float())
-        effects[trait.name] = float((ends[1] - ends[0]).abs().mean())
+        change = (ends[1] - ends[0]).abs().flatten(1).mean(1)
+        effects[trait.name] = float(change.sum() / (change > UNSEEN_GREY_LEVELS).sum().clamp(min=1))
     return effects
 
 

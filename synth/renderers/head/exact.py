@@ -5,7 +5,6 @@ fractions (whole multiples of a power of two), so that every product and every p
 float64 holds exactly: then all orders give the same result. This module does not know what is multiplied.
 """
 
-import torch
 from torch import Tensor
 
 COEFFICIENT_STEP = 2.0**-12
@@ -15,7 +14,8 @@ PRODUCT_STEP = COEFFICIENT_STEP * BASIS_STEP  # of a quantised coefficient times
 
 def quantise_basis(basis: Tensor) -> Tensor:
     """A basis (K, M) in multiples of `BASIS_STEP`: float64, whole numbers. Entries must stay below 16 in size."""
-    assert float(basis.abs().max()) < 16 and basis.shape[0] < 1024, "the sums would outgrow 53 bits"
+    assert float(basis.abs().max()) < 16, "the sums would outgrow 53 bits"
+    assert basis.shape[0] < 1024, "the sums would outgrow 53 bits"
     return (basis.double() / BASIS_STEP).round()
 
 

@@ -18,8 +18,8 @@ from torch import Tensor
 class Surface:
     """The placed and coloured, but still unlit, vertices of one part, for B pictures.
 
-    Positions are centimetres in the frame of `anatomy`, before pose. `follow` says how far each vertex turns with the head:
-    1 for the head, 0 for the shoulders, between them for the neck.
+    Positions are centimetres in the frame of `anatomy`, before pose. `follow` says how far each vertex turns with the
+    head: 1 for the head, 0 for the shoulders, between them for the neck.
     """
 
     faces: Tensor  # int64 (F, 3), constant: the same for every picture
@@ -44,7 +44,7 @@ def grid_faces(rows: int, columns: int) -> Tensor:
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Vectors (..., 3) scaled to length one; components are multiplied and added one by one (the same bits everywhere)."""
+    """Vectors (..., 3) scaled to length one; components are added one by one (the same bits everywhere)."""
     x, y, z = vectors.unbind(-1)
     return vectors / (x * x + y * y + z * z + 1e-12).sqrt()[..., None]
 

@@ -69,22 +69,23 @@ class Hair:
         return [self._ribbons(subject, style, strands, dice)]
 
     def _ribbons(self, subject: Subject, style: Style, strands: Strands, dice: Tensor) -> Surface:
-        path, along, roots = strands.joints, strands.along, self._roots
-        away = path - torch.tensor(CENTRE, device=path.device)[:, None, None, None]
-        taper = (4.0 - 3.6 * along).clamp(max=1) * (0.55 + along * 4).clamp(max=1)
-        straight = (1 - style.curl_radius).clamp(0, 1)
-        filling = roots.filling * (((style.side_length - 3.5) * 0.15).clamp(0, 1) * (FILLING_WIDER * straight))
-        puffed = ((style.lift_top - 0.8) * 6).clamp(0, 1) * PUFF  # hair that stands all around spreads
-        width = (
-            style.width
-            * (1 - FRONT_FINER * roots.front + FRINGE_WIDER * strands.fringe)
-            * (0.6 + 0.8 * dice[8] + filling * (1.1 - 0.8 * along))
-        )
-        taper = torch.maximum(taper, torch.maximum(0.4 * puffed, 0.55 * strands.fringe))
-        width = (width * taper * (1 + puffed * along)).clamp(min=LEAST_WIDTH_CM) * strands.growth
-        width = width * ((style.top_length - SHAVEN_CM) * 5).clamp(0, 1)
-        course = Course(path, away, width, towards_camera(subject.attributes))
+        away = strands.joints - torch.tensor(CENTRE, device=dice.device)[:, None, None, None]
+        course = Course(strands.joints, away, self._widths(style, strands, dice), towards_camera(subject.attributes))
         return ribbons(course, self._painted(subject, style, strands, dice), self._faces)
+
+    def _widths(self, style: Style, strands: Strands, dice: Tensor) -> Tensor:
+        """The width of every joint, (J, B, S) in cm: tapered, but never so fine that it would flicker."""
+        along, roots = strands.along, self._roots
+        long, straight = ((style.side_length - 3.5) * 0.15).clamp(0, 1), (1 - style.curl_radius).clamp(0, 1)
+        filling = roots.filling * (long * straight * FILLING_WIDER) * (1.1 - 0.8 * along)
+        puffed = ((style.lift_top - 0.8) * 6).clamp(0, 1)  # hair that stands all around spreads, and ends bluntly
+        blunt = torch.maximum(0.45 * puffed, 0.55 * strands.fringe)
+        taper = (4.0 - 3.6 * along).clamp(max=1) * (0.55 + along * 4).clamp(max=1)
+        taper = torch.maximum(taper, blunt) * (1 + PUFF * puffed * along)
+        place = 1 - FRONT_FINER * roots.front + FRINGE_WIDER * strands.fringe
+        width = style.width * place * (0.6 + 0.8 * dice[8] + filling) * taper
+        shaven = ((style.top_length - SHAVEN_CM) * 5).clamp(0, 1)
+        return width.clamp(min=LEAST_WIDTH_CM) * strands.growth * shaven
 
     def _painted(self, subject: Subject, style: Style, strands: Strands, dice: Tensor) -> Paint:
         """The colours of every joint."""

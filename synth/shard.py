@@ -197,8 +197,10 @@ def _examine(spec: ShardSpec, tools: Tools, images: Tensor, views: Views) -> tup
     if tools.encoder is None:
         return None, reasons
     embedding = tools.encoder.embed(images)
-    if embedding.shape != (len(images), tools.encoder.dimension) or not bool(embedding.isfinite().all()):
-        raise RenderError(f"the encoder gave {tuple(embedding.shape)} numbers, or some that are not finite")
+    if embedding.shape != (len(images), tools.encoder.dimension):
+        raise RenderError(f"the encoder gave {tuple(embedding.shape)} for {len(images)} pictures")
+    if not bool(embedding.isfinite().all() and embedding.any(1).all()):
+        raise RenderError("the encoder gave embeddings that are not finite, or zero")
     evidence = gather_evidence(views.identity, embedding, tools.anchors)
     for check in spec.checks:
         keep = check.examine(evidence, tools.anchors).keep.tolist()

@@ -108,12 +108,14 @@ def test_build_status_and_verify_tell_one_story(tmp_path: Path) -> None:
 
 def test_preview_draws_a_sheet(tmp_path: Path) -> None:
     succeeded("preview", "barcode", "-o", tmp_path / "sheet.png", "--people", "3", "--views", "5")
-    assert Image.open(tmp_path / "sheet.png").size == (5 * 34 - 2, 3 * 34 - 2)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (5 * 34 - 2, 3 * 34 - 2)
 
 
 def test_a_swept_attribute_is_all_that_differs(tmp_path: Path) -> None:
     succeeded("preview", "barcode", "-o", tmp_path / "s.png", "--people", "1", "--views", "3", "--sweep", "tint")
-    sheet = Image.open(tmp_path / "s.png").convert("RGB")
+    with Image.open(tmp_path / "s.png") as drawn:
+        sheet = drawn.convert("RGB")
     unused = [sheet.getpixel((column * 34 + 30, 30)) for column in range(3)]
     assert unused == [(128, 128, 128), (0, 0, 0), (255, 255, 255)]
     assert {sheet.getpixel((column * 34 + 1, 1)) for column in range(3)} == {sheet.getpixel((1, 1))}

@@ -85,16 +85,15 @@ def ribbons(course: Course, paint: Paint, faces: Tensor, present: Tensor | None 
     towards = camera[:, None]
     up = unit3(up + towards * (TURNED_TO_CAMERA - (up * towards).sum(0)).clamp(min=0))
     reach = across * (0.5 * width)
-    lean = LEAN * across
-    shades = torch.tensor(EDGE_SHADES, device=path.device)
     size = 1 / (1 + LEAN * LEAN) ** 0.5  # up and across are nearly perpendicular and of length one
-    occlusion = _doubled(paint.occlusion)
+    up, lean = up * size, across * (LEAN * size)
+    occlusion = _vertices(paint.occlusion, paint.occlusion)
     return Surface(
         faces=faces,
-        positions=_vertices(torch.stack((path - reach, path + reach), -1)).permute(1, 2, 0),
-        normals=_vertices(torch.stack((up - lean, up + lean), -1) * size).permute(1, 2, 0),
-        albedo=_vertices(paint.albedo[..., None] * shades).permute(1, 2, 0),
-        gloss=_doubled(paint.gloss),
+        positions=_vertices(path - reach, path + reach).permute(1, 2, 0),
+        normals=_vertices(up - lean, up + lean).permute(1, 2, 0),
+        albedo=_vertices(paint.albedo * EDGE_SHADES[0], paint.albedo * EDGE_SHADES[1]).permute(1, 2, 0),
+        gloss=_vertices(paint.gloss, paint.gloss),
         sharpness=torch.full_like(occlusion, SHARPNESS),
         occlusion=occlusion,
         softness=SOFTNESS,
@@ -102,11 +101,10 @@ def ribbons(course: Course, paint: Paint, faces: Tensor, present: Tensor | None 
     )
 
 
-def _vertices(values: Tensor) -> Tensor:
-    """(3, J, B, S, 2) to (3, B, S * J * 2)."""
-    return values.permute(0, 2, 3, 1, 4).flatten(2)
-
-
-def _doubled(values: Tensor) -> Tensor:
-    """(J, B, S) to (B, S * J * 2): both edges alike."""
-    return values.permute(1, 2, 0)[..., None].expand(-1, -1, -1, 2).flatten(1)
+def _vertices(left: Tensor, right: Tensor) -> Tensor:
+    """Values at both edges (..., J, B, S) in the order of the vertices: (..., B, S * J * 2)."""
+    *rest, joints, pictures, strands = left.shape
+    both = left.new_empty(*rest, pictures, strands, joints, 2)
+    both[..., 0] = left.movedim(-3, -1)
+    both[..., 1] = right.movedim(-3, -1)
+    return both.flatten(-3)

@@ -20,10 +20,11 @@ def maleness(subject: Subject) -> Tensor:
     return 0.5 + 0.5 * torch.tanh(SEX_GATE * subject.traits["sex"])
 
 
-def age_years(subject: Subject) -> Tensor:
-    """Apparent age in years, in this picture: (B,)."""
+def age_years(subject: Subject, shift_share: float = 1.0) -> Tensor:
+    """Apparent age in years, in this picture: (B,). `shift_share` of the picture's own age shift counts."""
     years = MEDIAN_AGE_YEARS * torch.exp(AGE_SPREAD * subject.traits["age"])
-    return (years + subject.attributes.get("age_shift_years", 0.0)).clamp(*AGE_RANGE_YEARS)
+    shift: Tensor | float = subject.attributes.get("age_shift_years", 0.0)
+    return (years + shift * shift_share).clamp(*AGE_RANGE_YEARS)
 
 
 def ageing(subject: Subject) -> Tensor:

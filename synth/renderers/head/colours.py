@@ -36,6 +36,7 @@ HAIR_KERATIN = (0.60, 0.53, 0.42)  # white hair, a little yellow
 EUMELANIN_ABSORPTION = (1.0, 1.32, 1.70)
 PHEOMELANIN_ABSORPTION = (0.12, 0.85, 1.75)
 BLACKEST_HAIR = 3.6  # eumelanin, optical depth
+GREYING_SHIFT_SHARE = 0.2  # of a picture's age shift: a person's hair keeps its colour from picture to picture
 
 
 def share_below(z: Tensor) -> Tensor:
@@ -82,7 +83,7 @@ class HairPigments:
 def grey_share(subject: Subject) -> Tensor:
     """Share of white hairs: 0 when young, half at about 60 years, earlier or later by trait: (B,)."""
     half_grey_years = 60.0 - 6.5 * subject.traits["greying"]
-    return 0.5 + 0.5 * torch.tanh((age_years(subject) - half_grey_years) * (1 / 9.0))
+    return 0.5 + 0.5 * torch.tanh((age_years(subject, GREYING_SHIFT_SHARE) - half_grey_years) * (1 / 9.0))
 
 
 def hair_pigments(subject: Subject, skin: Tensor) -> HairPigments:

@@ -80,8 +80,8 @@ def beard_growth(subject: Subject) -> Growth:
     habit = torch.where(traits["sex"] > MALE_FROM, habit, 0)
     row = torch.tensor([HABIT_NUMBERS[name] for name in HABITS], device=habit.device)[habit]
     grown = subject.attributes["beard_growth"]
-    longer = (0.3 * traits["beard_length"] + 0.3 * grown).exp()
-    cover = row[:, 6] * (0.12 * traits["beard_density"] + 0.15 * grown + 0.04 * traits["beard_length"]).exp()
+    longer = (0.42 * traits["beard_length"] + 0.3 * grown).exp()
+    cover = row[:, 6] * (0.12 * traits["beard_density"] + 0.15 * grown + 0.12 * traits["beard_length"]).exp()
     return Growth(habit, row[:, :5], row[:, 5] * longer, cover.clamp(0, 1))
 
 
@@ -122,7 +122,7 @@ class BeardArea:
         moustache, chin, connection, cheek, neck = (weight[:, None] for weight in growth.weights.unbind(1))
         line = _edge(0.5 * subject.traits["beard_extent"][:, None] - self._cheek_height, 0.0, 0.5)
         strong = subject.traits["moustache"][:, None]
-        moustache, droop = moustache * (0.85 + 0.3 * strong).clamp(0.25, 1.0), (0.5 + 0.5 * strong).clamp(0, 1)
+        moustache, droop = moustache * (0.65 + 0.5 * strong).clamp(0.1, 1.0), (0.5 + 0.5 * strong).clamp(0, 1)
         parts = (
             moustache * self.moustache,
             torch.maximum(connection, moustache * droop) * self._droop,

@@ -57,12 +57,9 @@ WRAP_SKIN: Final = (0.24, 0.12, 0.07)  # how far light creeps around soft matter
 WRAP_LAMP: Final = 0.14  # the same for a wide lamp on anything
 SHADOW_TINT: Final = (0.75, 0.30, 0.12)  # how much of a shadow's edge fills with scattered light in soft matter
 BOUNCE: Final = 0.2  # how much of the surroundings' colour the room's light takes on
-SKY, FLOOR, WALL, FRONT = (
-    0.42,
-    0.30,
-    0.22,
-    0.15,
-)  # the room's light from above, the floor's share, from one side, from the camera
+SKY, FLOOR = 0.42, 0.30  # how much brighter the room is above than level with the head, and what the floor gives back
+WALL, FRONT = 0.22, 0.15  # how much brighter on the lamp's side, and towards the camera
+WALL_OF_LAMP: Final = 0.6  # how much of the lamp lights the wall beside it
 FRESNEL_AT_NORMAL: Final = 0.04
 WARMTH_LOG_RGB: Final = (-0.42, 0.0, 0.58)  # change of log colour per unit of log temperature
 WARMTH_NEUTRAL_K: Final = 5500.0
@@ -111,7 +108,7 @@ def set_lamps(attributes: Mapping[str, Tensor], surroundings: Tensor) -> Lamps:
         towards=_direction(azimuth, elevation),
         key=key_colour * (KEY_LIGHT * (1 - share)),
         room=room_colour * _bounced(surroundings) * (ROOM_LIGHT * share),
-        wall=0.6 * side,
+        wall=WALL_OF_LAMP * side,
         softness=attributes["light_softness"],
         behind=_direction(opposite, torch.full_like(opposite, RIM_ELEVATION_DEG)),
         rim=key_colour * attributes["rim_light"][:, None],
@@ -122,7 +119,6 @@ def lit(matter: Matter, world: Triple, normals: Triple, lamps: Lamps, shadows: S
     """Light that leaves every vertex towards the camera: linear red, green, blue, float32 (B, N) each.
 
     Of glass only its share comes from inside the surface, but all of what it mirrors.
-
     `world` and `normals` are posed positions and normals; `shadows` come from `cast_shadows`.
     """
     open_share = shadows.lamp.open_share(world)

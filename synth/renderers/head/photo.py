@@ -90,7 +90,7 @@ class Darkroom:
         place = (torch.arange(size, device=device) + 0.5) / size
         across, down = (place - METER_CENTRE[0]) / METER_RADIUS[0], (place - METER_CENTRE[1]) / METER_RADIUS[1]
         self._window = (1 - across * across - (down * down)[:, None]).clamp(min=0)  # (H, H)
-        self._window_sum = float(self._window.double().sum())
+        self._window_sum = int((self._window * METER_STEPS).long().sum()) / METER_STEPS
         self._noise = random.normals(random.key_of(0, "sensor noise"), row, NOISE_TABLE)[0].to(device)
 
     def develop(self, root: Tensor, attributes: Mapping[str, Tensor], key: Tensor) -> Tensor:
@@ -135,13 +135,8 @@ def _gain(attributes: Mapping[str, Tensor]) -> Tensor:
     """Factors (B, 3) of exposure and white balance."""
     exposure = attributes["exposure_ev"] * math.log(2)
     channels = zip(CAST_LOG_WARM, CAST_LOG_GREEN, strict=True)
-    return torch.stack(
-        [
-            (exposure + attributes["cast_warm"] * warm + attributes["cast_green"] * green).exp()
-            for warm, green in channels
-        ],
-        -1,
-    )
+    warmth, tint = attributes["cast_warm"], attributes["cast_green"]
+    return torch.stack([(exposure + warmth * warm + tint * green).exp() for warm, green in channels], -1)
 
 
 def _film(light: Tensor, gamma: Tensor) -> Tensor:
@@ -176,9 +171,8 @@ def _vignette(light: Tensor, strength: Tensor) -> Tensor:
 def _blur(values: Tensor, deviation_px: Tensor) -> Tensor:
     """Gaussian blur of each picture by its own standard deviation (B,); the border repeats."""
     size, variance = values.shape[1], deviation_px * deviation_px
-    reach = (
-        3 * deviation_px
-    ).floor() + 1  # each picture's own: its blur must not depend on its neighbours in the batch
+    # Each picture's own reach: its blur must not depend on its neighbours in the batch.
+    reach = (3 * deviation_px).floor() + 1
     farthest = int(reach.max())
     taps = [(-0.5 * k * k / variance).exp() * (k <= reach) for k in range(farthest + 1)]
     total = taps[0]
@@ -206,11 +200,13 @@ def _jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
     """Every picture through a JPEG file of its quality (B,); 100 is left alone."""
     if not bool((quality < 100).any()):
         return pictures
-    host = pictures.cpu()
-    done = [
-        torch.from_numpy(simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(picture.numpy(), quality=q)))
-        if q < 100
-        else picture
-        for picture, q in zip(host, quality.long().tolist(), strict=True)
-    ]
+    done = [_recompressed(*each) for each in zip(pictures.cpu(), quality.long().tolist(), strict=True)]
     return torch.stack(done).to(pictures.device)
+
+
+def _recompressed(picture: Tensor, quality: int) -> Tensor:
+    """One picture (H, H, 3) through a JPEG file, with its colours at half the resolution, as cameras store them."""
+    if quality == 100:
+        return picture
+    file = simplejpeg.encode_jpeg(picture.numpy(), quality=quality, colorsubsampling="420")
+    return torch.from_numpy(simplejpeg.decode_jpeg(file))

@@ -105,8 +105,5 @@ def _seal(plan: Plan, storage: Storage, watch: BuildWatch) -> dataset.Dataset:
     if damaged:
         names = ", ".join(f"{shard:06d}" for shard in damaged)
         raise BuildError(f"shards {names} were damaged after they were made; build again to make just these")
-    recipe = plan.recipe
-    profile = dataset.Profile(
-        recipe.name, plan.hash, recipe.identities.count, recipe.variations.views, recipe.renderer.size
-    )
-    return seal_dataset(storage, profile, Words(recipe.license, recipe.date, recipe.renderer.kind), commits)
+    words = Words(plan.recipe.license, plan.recipe.date, plan.recipe.renderer.kind)
+    return seal_dataset(storage, plan.profile, words, commits)

@@ -24,8 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _WIDTH_WHEN_PIPED = 160  # columns: tables in a file or a pipe need no wrapping at 80
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH_WHEN_PIPED)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+_PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}  # folders may have [brackets]
+out = Console(**_PLAIN, width=None if sys.stdout.isatty() else _WIDTH_WHEN_PIPED)
+err = Console(**_PLAIN, stderr=True)
 
 RecipeArgument = Annotated[str, typer.Argument(help="a shipped recipe's name, or a YAML file")]
 UrlArgument = Annotated[str, typer.Argument(metavar="URL", help="the dataset's folder")]
@@ -79,7 +80,8 @@ def build(
         out.print("nothing was left to do")
     done = f"{built.dataset.kept} pictures of {built.dataset.classes} people"
     speed = f" ({watch.summary()})" if built.made else ""
-    out.print(f"[green]done[/]: {done} in {len(built.dataset.shards)} shards{speed}")
+    out.print("done", style="green", end="")
+    out.print(f": {done} in {len(built.dataset.shards)} shards{speed}")
     from synth.card import CARD_NAME, SHEET_NAME
 
     out.print(f"  look at   {out_url}/{SHEET_NAME}")
@@ -176,10 +178,11 @@ def verify(
     storage = open_storage(url)
     verdict = check(storage)
     if verdict.sound:
-        out.print(f"[green]sound[/]: {verdict.pictures} pictures; hashes, counts, labels and certificate hold")
+        out.print("sound", style="green", end="")
+        out.print(f": {verdict.pictures} pictures; hashes, counts, labels and certificate hold")
         return
     for fault in verdict.faults:
-        out.print(f"[red]{fault}")
+        out.print(fault, style="red")
     if drop_damaged:
         dropped = drop(storage, verdict)
         out.print(f"dropped {len(dropped)} shards; hypersynth build makes them again")
@@ -248,8 +251,8 @@ def guarded(run: Callable[[], Any]) -> int:
     try:
         run()
     except HypersynthError as mistake:
-        err.print("[red]hypersynth:[/] ", end="")
-        err.print(" ".join(str(mistake).split()), markup=False)
+        err.print("hypersynth: ", style="red", end="")
+        err.print(" ".join(str(mistake).split()))
         return 1
     return 0
 

@@ -14,6 +14,7 @@ import yaml
 from jobs.recipe import Recipe, parse_stored
 from samplers.errors import DatasetError, PlanMismatchError
 from samplers.pictures import Pictures, shard_range
+from synth.dataset import Profile
 from synth.shard import ShardSpec
 from synth.storage import Storage
 from synth.views import Variety
@@ -36,6 +37,13 @@ class Plan:
     def shard_places(self, shard: int) -> tuple[int, int]:
         """First and last + 1 place of a shard."""
         return shard_range(len(self.pictures), self.shards, shard)
+
+    @property
+    def profile(self) -> Profile:
+        """What the dataset's manifest says that no shard knows."""
+        return Profile(
+            self.recipe.name, self.hash, self.pictures.identities, self.pictures.views, self.recipe.renderer.size
+        )
 
     def workshop(self, url: str) -> WorkshopSpec:
         """What a worker needs to make any of the shards into the storage at a URL."""

@@ -49,7 +49,7 @@ class ProgressWatch:
 
     def step(self, message: str) -> None:
         """Another step begins."""
-        self._console.print(message, highlight=False)
+        self._console.print(message, highlight=False, markup=False)
 
     def planned(self, plan: Plan, done: int) -> None:
         """The plan is fixed, and so many of its shards are already done."""
@@ -78,8 +78,10 @@ class ProgressWatch:
         """A shard failed, and this was decided."""
         self._counts["failed"] += 1
         self._console.print(
-            f"[red]shard {failure.shard:06d} failed ({failure.kind}): {failure.message}; {decision.value}",
+            f"shard {failure.shard:06d} failed ({failure.kind}): {failure.message}; {decision.value}",
+            style="red",
             highlight=False,
+            markup=False,
         )
         if failure.traceback and failure.message not in self._shown:
             self._shown.add(failure.message)

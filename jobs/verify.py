@@ -48,7 +48,9 @@ def verify(storage: Storage, progress: Callable[[int, int], None] = lambda done,
         if found:
             faults[shard] = found
         progress(shard + 1, plan.shards)
-    return Verdict(faults, _identity_faults(storage, plan), _manifest_faults(storage, plan, bool(faults)), pictures)
+    identities = _identity_faults(storage, plan)
+    manifest = _manifest_faults(storage, plan, damaged=bool(faults or identities))
+    return Verdict(faults, identities, manifest, pictures)
 
 
 def _audit(storage: Storage, plan: Plan, shard: int) -> tuple[list[str], int]:
@@ -82,19 +84,20 @@ def _identity_faults(storage: Storage, plan: Plan) -> list[str]:
 
 
 def _manifest_faults(storage: Storage, plan: Plan, damaged: bool) -> list[str]:
-    """Hold dataset.json against the commits."""
+    """Hold dataset.json against what the commits and the certificate give."""
     if not storage.exists(dataset.NAME):
         return [] if damaged else ["all shards are done, but dataset.json is missing: build again to seal"]
     try:
         manifest = dataset.read_manifest(storage)
-    except DatasetError as damage:
+        if manifest.plan_hash != plan.hash:
+            return [f"{dataset.NAME} belongs to another plan, {manifest.plan_hash[:12]}"]
+        if damaged:
+            return []
+        commits = [commit for shard in range(plan.shards) if (commit := read_commit(storage, shard))]
+        due = dataset.make_manifest(plan.profile, commits, read_certificate(storage))
+    except HypersynthError as damage:
         return [str(damage)]
-    if manifest.plan_hash != plan.hash:
-        return [f"{dataset.NAME} belongs to another plan, {manifest.plan_hash[:12]}"]
-    commits = [commit for shard in range(plan.shards) if not damaged and (commit := read_commit(storage, shard))]
-    listed = [(record.name, record.bytes, record.sha256, record.samples) for record in manifest.shards]
-    real = [(commit.tar.name, commit.tar.bytes, commit.tar.sha256, commit.kept) for commit in commits]
-    return [f"{dataset.NAME} does not list the shards as their commits do"] if not damaged and listed != real else []
+    return [] if manifest == due else [f"{dataset.NAME} is not what the commits and the certificate give"]
 
 
 def drop_damaged(storage: Storage, verdict: Verdict) -> list[int]:

@@ -3,6 +3,7 @@
 Only reads. This module does not know what to do about what it finds: it says it in words.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -23,7 +24,10 @@ def audit_shard(storage: Storage, commit: Commit, places: Tensor, size_px: int) 
             return [f"{file.name} is missing"]
         if not file.holds_in(storage):
             return [f"{file.name} does not have the size and sha256 that its commit names"]
-    return list(_disagreements(storage, commit, places, size_px))
+    try:
+        return list(_disagreements(storage, commit, places, size_px))
+    except ValueError as damage:  # of tar, Parquet and JPEG alike
+        return [f"shard {commit.shard:06d} cannot be read: {damage}"]
 
 
 def _disagreements(storage: Storage, commit: Commit, places: Tensor, size_px: int) -> Iterator[str]:
@@ -34,9 +38,11 @@ def _disagreements(storage: Storage, commit: Commit, places: Tensor, size_px: in
         yield f"{commit.index.name} does not list the planned pictures, each once"
         return
     kept = [row for row in rows if row["outcome"] == "kept"]
-    if (len(rows), len(kept)) != (commit.planned, commit.kept):
-        counted, promised = f"{len(kept)} kept of {len(rows)}", f"{commit.kept} of {commit.planned}"
-        yield f"{commit.index.name} counts {counted}, its commit {promised}"
+    refused = Counter(str(row["reason"]) for row in rows if row["outcome"] != "kept")
+    if (len(rows), len(kept), refused) != (commit.planned, commit.kept, commit.rejected):
+        counted = f"{len(kept)} kept of {len(rows)}, rejected {dict(refused)}"
+        promised = f"{commit.kept} kept of {commit.planned}, rejected {commit.rejected}"
+        yield f"{commit.index.name} counts {counted}; its commit {promised}"
     members = list(read_tar(tar))
     names = [name for row in kept for name in (f"{row['key']}.cls", f"{row['key']}.jpg", f"{row['key']}.json")]
     if [member.name for member in members] != names:

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from samplers import random
 from synth.renderers.head import anatomy
-from synth.renderers.head.face import ATTRIBUTES, TRAITS, Face, PlacedFace
 from synth.renderers.head.mesh import cross
-from synth.renderers.head.template import template
+from synth.renderers.head.shape.face import ATTRIBUTES, TRAITS, Face, PlacedFace
+from synth.renderers.head.shape.template import template
 from synth.renderers.head.traits import SHARED, Subject
 
 

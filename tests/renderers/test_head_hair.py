@@ -8,18 +8,18 @@ from torch import Tensor
 
 from samplers import random
 from samplers.attributes import neutral_attributes
-from synth.renderers.head import glasses, hats
-from synth.renderers.head.backdrop import KINDS, backdrop
-from synth.renderers.head.beard import Beard, BeardArea, beard_colour, beard_growth
 from synth.renderers.head.catalogue import ATTRIBUTES, TRAITS
-from synth.renderers.head.face import Face
-from synth.renderers.head.hair import Hair
-from synth.renderers.head.hairline import Hairline
-from synth.renderers.head.hairstyle import hair_class, hair_style
+from synth.renderers.head.hair.beard import Beard, BeardArea, beard_colour, beard_growth
+from synth.renderers.head.hair.growth import Hair
+from synth.renderers.head.hair.hairline import Hairline
+from synth.renderers.head.hair.hairstyle import hair_class, hair_style
+from synth.renderers.head.hair.stylist import CLASSES
 from synth.renderers.head.mesh import Surface
-from synth.renderers.head.stylist import CLASSES
+from synth.renderers.head.shape.face import Face
+from synth.renderers.head.studio.backdrop import KINDS, backdrop
 from synth.renderers.head.traits import Subject
-from synth.renderers.head.wear import Wear
+from synth.renderers.head.wear import glasses, hats
+from synth.renderers.head.wear.outfit import Wear
 
 PEOPLE = 24
 

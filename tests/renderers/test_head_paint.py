@@ -6,13 +6,13 @@ from torch import Tensor
 
 from samplers import random
 from samplers.attributes import neutral_attributes
-from synth.renderers.head import colours
 from synth.renderers.head.catalogue import TRAITS
-from synth.renderers.head.face import Face
 from synth.renderers.head.mesh import Surface
-from synth.renderers.head.mouth import Mouth
+from synth.renderers.head.paint import colours
+from synth.renderers.head.paint.mouth import Mouth
+from synth.renderers.head.paint.skin import Skin
 from synth.renderers.head.renderer import HeadRenderer
-from synth.renderers.head.skin import Skin
+from synth.renderers.head.shape.face import Face
 from synth.renderers.head.traits import Subject, TraitTable
 
 CPU = torch.device("cpu")

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from synth.renderers.head import raster
 from synth.renderers.head.mesh import grid_faces
+from synth.renderers.head.studio import raster
 
-raster_numba = pytest.importorskip("synth.renderers.head.raster_numba")
+raster_numba = pytest.importorskip("synth.renderers.head.studio.raster_numba")
 
 SIZE = 40
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from bench.head import people, portraits
 from synth.renderer import Views
 from synth.renderers.head import HeadRenderer
-from synth.renderers.head.photo import Darkroom
-from synth.renderers.head.shadow import cast
+from synth.renderers.head.studio.photo import Darkroom
+from synth.renderers.head.studio.shadow import cast
 
 LEFT_CHEEK, RIGHT_CHEEK = (slice(62, 84), slice(26, 40)), (slice(62, 84), slice(72, 86))
 

@@ -11,23 +11,13 @@ import torch
 from torch import Tensor
 
 from samplers.attributes import Attribute
-from synth.renderers.head import (
-    axes,
-    backdrop,
-    beard,
-    camera,
-    expression,
-    eyes,
-    hair,
-    hairline,
-    hairstyle,
-    light,
-    photo,
-    shape,
-    skin,
-    wear,
-)
+from synth.renderers.head import axes
+from synth.renderers.head.hair import beard, growth, hairline, hairstyle
+from synth.renderers.head.paint import eyes, skin
+from synth.renderers.head.shape import expression, features
+from synth.renderers.head.studio import backdrop, camera, light, photo
 from synth.renderers.head.traits import SHARED, Subject, Trait
+from synth.renderers.head.wear import outfit
 
 _SHARED_ABOUT: Final = {
     "sex": "Which side of the sexes somebody looks to be on: negative female, positive male.",
@@ -39,11 +29,11 @@ _SHARED_ABOUT: Final = {
 
 TRAITS: Final[tuple[Trait, ...]] = (
     *(Trait(name, _SHARED_ABOUT[name], fixed=True) for name in SHARED),
-    *shape.TRAITS,
+    *features.TRAITS,
     *skin.TRAITS,
     *hairline.TRAITS,
     *hairstyle.TRAITS,
-    *hair.TRAITS,
+    *growth.TRAITS,
     *beard.TRAITS,
 )
 
@@ -54,7 +44,7 @@ ATTRIBUTES: Final[Mapping[str, Attribute]] = {
     **skin.ATTRIBUTES,
     **hairstyle.ATTRIBUTES,
     **beard.ATTRIBUTES,
-    **wear.ATTRIBUTES,
+    **outfit.ATTRIBUTES,
     **light.ATTRIBUTES,
     **backdrop.ATTRIBUTES,
     **photo.ATTRIBUTES,

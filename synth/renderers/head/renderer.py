@@ -18,22 +18,23 @@ from torch import Tensor
 
 from samplers.attributes import Attribute
 from synth.renderer import Views
-from synth.renderers.head import catalogue, light
-from synth.renderers.head.backdrop import backdrop
-from synth.renderers.head.beard import Beard
-from synth.renderers.head.camera import Camera, components, place_camera
+from synth.renderers.head import catalogue
 from synth.renderers.head.catalogue import ATTRIBUTES, TRAITS
-from synth.renderers.head.drawing import Drawing, kernel_named, pixels
-from synth.renderers.head.face import Face, PlacedFace
-from synth.renderers.head.hair import Hair
+from synth.renderers.head.hair.beard import Beard
+from synth.renderers.head.hair.growth import Hair
 from synth.renderers.head.mesh import Surface
-from synth.renderers.head.mouth import Mouth
-from synth.renderers.head.photo import Darkroom
-from synth.renderers.head.raster import CHANNEL_ONE
-from synth.renderers.head.scene import join
-from synth.renderers.head.skin import Skin
+from synth.renderers.head.paint.mouth import Mouth
+from synth.renderers.head.paint.skin import Skin
+from synth.renderers.head.shape.face import Face, PlacedFace
+from synth.renderers.head.studio import light
+from synth.renderers.head.studio.backdrop import backdrop
+from synth.renderers.head.studio.camera import Camera, components, place_camera
+from synth.renderers.head.studio.drawing import Drawing, kernel_named, pixels
+from synth.renderers.head.studio.photo import Darkroom
+from synth.renderers.head.studio.raster import CHANNEL_ONE
+from synth.renderers.head.studio.scene import join
 from synth.renderers.head.traits import Subject, TraitTable
-from synth.renderers.head.wear import Wear
+from synth.renderers.head.wear.outfit import Wear
 
 PICTURES_AT_ONCE_GPU: Final = 32
 

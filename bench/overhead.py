@@ -1,8 +1,8 @@
 """What the engine costs: pictures/s of a whole build over pictures/s of a bare loop that only renders the same views.
 
-Both sides use the same cores and start from nothing: each process imports, builds its renderer and then works. The
-bare loop draws its views beforehand; drawing, JPEG, packing, hashing, flushing, sealing and Ray's own start are the
-engine's cost.
+Both sides use the same cores. The bare loop's clock runs from building the renderer to its last picture, its views
+drawn beforehand; starting processes and Ray, drawing views, landmarks, JPEG, packing, hashing, flushing and sealing are
+the engine's cost.
 """
 
 import tempfile
@@ -21,7 +21,7 @@ from jobs.progress import ProgressWatch
 from jobs.recipe import Recipe, load_recipe, resolve_recipe
 from synth.anchors import read_anchors
 from synth.backend import prepare
-from synth.renderer import Views, renderer_class
+from synth.renderer import renderer_class
 from synth.storage import open_storage
 from synth.views import attempt_index, draw_views
 
@@ -37,34 +37,28 @@ def _build_seconds(recipe: Recipe, folder: str, workers: int) -> float:
     return time.perf_counter() - start
 
 
-def _views(recipe: Recipe, folder: str) -> list[Views]:
-    """The micro-batches of a built dataset."""
+def _bare_seconds(recipe: Recipe, folder: str, worker: int, workers: int) -> float:
+    """The bare loop over every `workers`-th micro-batch of a built dataset, and how long it takes."""
+    prepare(recipe.backend)
     anchors, plan, size = read_anchors(open_storage(folder)), make_plan(recipe), recipe.backend.micro_batch
     places = plan.pictures.at(0, len(plan.pictures))
-    return [
-        draw_views(variety(recipe), anchors, attempt_index(places[i : i + size], 0))
-        for i in range(0, len(places), size)
-    ]
-
-
-def _render(recipe: Recipe, views: list[Views]) -> int:
-    """The bare loop."""
-    prepare(recipe.backend)
+    batches = [places[first : first + size] for first in range(worker * size, len(places), workers * size)]
+    views = [draw_views(variety(recipe), anchors, attempt_index(batch, 0)) for batch in batches]
+    start = time.perf_counter()
     options = recipe.renderer.model_dump(exclude={"kind"})
     renderer = renderer_class(recipe.renderer.kind)(**options, device=recipe.backend.device)
-    return sum(len(renderer.render(batch)) for batch in views)
-
-
-def _bare_seconds(recipe: Recipe, views: list[Views], workers: int) -> float:
-    """The bare loop in fresh processes, or in this one for no workers."""
-    start = time.perf_counter()
-    if workers == 0:
-        _render(recipe, views)
-    else:
-        parts = [views[worker::workers] for worker in range(workers)]
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            assert sum(pool.map(_render, [recipe] * workers, parts)) == sum(map(len, views))
+    for batch in views:
+        renderer.render(batch)
     return time.perf_counter() - start
+
+
+def _bare_crew_seconds(recipe: Recipe, folder: str, workers: int) -> float:
+    """The bare loop in as many fresh processes, side by side; in this one for no workers."""
+    if workers == 0:
+        return _bare_seconds(recipe, folder, 0, 1)
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        parts = [pool.submit(_bare_seconds, recipe, folder, worker, workers) for worker in range(workers)]
+        return max(part.result() for part in parts)
 
 
 def _ratio(identities: int, workers: int) -> tuple[float, float, int]:
@@ -72,9 +66,9 @@ def _ratio(identities: int, workers: int) -> tuple[float, float, int]:
     recipe = _recipe(identities)
     with tempfile.TemporaryDirectory() as folder:
         built = _build_seconds(recipe, folder, workers)
-        views = _views(recipe, folder)
-    pictures = sum(map(len, views))
-    return _bare_seconds(recipe, views, workers) / built, pictures / built, pictures
+        bare = _bare_crew_seconds(recipe, folder, workers)
+    pictures = recipe.identities.count * recipe.variations.views
+    return bare / built, pictures / built, pictures
 
 
 def measure() -> list[Measurement]:

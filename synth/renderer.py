@@ -62,6 +62,14 @@ class Views:
         )
 
 
+@dataclass(frozen=True)
+class Portraits:
+    """B pictures, and where their features lie."""
+
+    images: Tensor  # uint8 (B, H, W, 3), RGB
+    landmarks: Tensor | None  # float32 (B, 5, 2), x and y in pixels, in the order of `TEMPLATE_PX`; None if not known
+
+
 class Renderer(Protocol):
     """What the engine asks of a renderer. `dimension` and `attributes` can be read from the class."""
 
@@ -78,8 +86,8 @@ class Renderer(Protocol):
         """
         ...
 
-    def landmarks(self, views: Views) -> Tensor | None:
-        """Five points in pixels, in the order of `TEMPLATE_PX`: float32 (B, 5, 2); None where they are not known."""
+    def portraits(self, views: Views) -> Portraits:
+        """The same pictures with what else is known of them, at no more cost than one rendering."""
         ...
 
     @staticmethod

@@ -28,7 +28,7 @@ from synth.commit import Commit, commit_shard, index_name, stored_file, tar_name
 from synth.encoder import Encoder
 from synth.index import index_table
 from synth.pack import Candidate, pack
-from synth.renderer import Renderer, Views
+from synth.renderer import Portraits, Renderer, Views
 from synth.storage import Storage
 from synth.views import Variety, attempt_index, draw_views, named_values
 
@@ -155,8 +155,8 @@ def _draw_batch(making: Making, batch: list[int], attempt: int) -> list[int]:
         views = draw_views(spec.variety, tools.anchors, attempt_index(making.places[padded], attempt))
         attributes = named_values(spec.variety.declared, views)
     with ledger.timed("render"):
-        images = checked_pictures(tools.renderer.render(views), len(views))
-        landmarks = tools.renderer.landmarks(views)
+        portraits = tools.renderer.portraits(views)
+        images = checked_pictures(portraits.images, len(views))
     with ledger.timed("check"):
         evidence, reasons = _examine(spec, tools, images, views)
     for row, place in enumerate(batch):
@@ -166,12 +166,19 @@ def _draw_batch(making: Making, batch: list[int], attempt: int) -> list[int]:
             reason=reasons[row],
             attributes=attributes[row],
             cosine=float(evidence.cosine[row]) if evidence else None,
-            landmarks=None if landmarks is None else [round(x, 3) for x in landmarks[row].flatten().tolist()],
+            landmarks=_landmark_row(portraits, row),
             embedding=evidence.embedding[row].tolist() if evidence and spec.embeddings else None,
             jpeg=making.encoding.submit(encode_jpeg, images[row].numpy(), spec.jpeg_quality) if wanted else None,
         )
         _record(ledger, place, candidate, best=spec.exhausted == "keep_best")
     return [place for place, reason in zip(batch, reasons, strict=False) if reason]
+
+
+def _landmark_row(portraits: Portraits, row: int) -> list[float] | None:
+    """x and y of one picture's five points, to a thousandth of a pixel."""
+    if portraits.landmarks is None:
+        return None
+    return [round(coordinate, 3) for coordinate in portraits.landmarks[row].flatten().tolist()]
 
 
 def _record(ledger: Ledger, place: int, candidate: Candidate, best: bool) -> None:

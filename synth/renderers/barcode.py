@@ -13,7 +13,7 @@ from torch import Tensor
 
 from samplers import random
 from samplers.attributes import Attribute, Sometimes, Uniform
-from synth.renderer import Views
+from synth.renderer import Portraits, Views
 
 DIMENSION = 64
 CELLS = 16  # along each side of the picture
@@ -57,8 +57,9 @@ class BarcodeRenderer:
         place = torch.arange(self.size) * CELLS // self.size
         return cells.view(count, CELLS, CELLS, 3)[:, place[:, None], place]
 
-    def landmarks(self, views: Views) -> None:
-        """A barcode has no face."""
+    def portraits(self, views: Views) -> Portraits:
+        """The same pictures; a barcode has no landmarks."""
+        return Portraits(self.render(views), None)
 
     @staticmethod
     def describe(vectors: Tensor) -> dict[str, Tensor | list[str]]:

@@ -15,7 +15,7 @@ from synth.anchors import write_anchors
 from synth.backend import Backend
 from synth.commit import commit_name, read_commit, tar_name
 from synth.encoders.barcode import BarcodeEncoder
-from synth.renderer import Views
+from synth.renderer import Portraits, Views
 from synth.renderers.barcode import BarcodeRenderer
 from synth.storage import LocalStorage
 from synth.views import attempt_index, draw_views
@@ -57,8 +57,8 @@ class NanRenderer(BarcodeRenderer):
 class LandmarkRenderer(BarcodeRenderer):
     """Its landmarks are the first ten numbers of the vector."""
 
-    def landmarks(self, views: Views) -> Tensor:  # type: ignore[override]
-        return views.vector[:, :10].view(-1, 5, 2)
+    def portraits(self, views: Views) -> Portraits:
+        return Portraits(self.render(views), views.vector[:, :10].view(-1, 5, 2))
 
 
 class CountingRenderer(BarcodeRenderer):

@@ -100,10 +100,23 @@ def test_damaged_identities_are_noticed_and_drawn_again(small_recipe: Recipe, co
     assert digests(copy) == before
 
 
-def test_a_missing_tar_is_found_before_sealing_and_made_by_the_next_build(small_recipe: Recipe, copy: Path) -> None:
+@pytest.mark.parametrize("name", [tar_name(3), index_name(3)])
+def test_a_missing_file_is_found_before_sealing_and_made_by_the_next_build(
+    small_recipe: Recipe, copy: Path, name: str
+) -> None:
     before = digests(copy)
     (copy / "dataset.json").unlink()
-    (copy / tar_name(3)).unlink()
+    (copy / name).unlink()
+    with pytest.raises(BuildError, match="000003 were damaged"):
+        build_here(small_recipe, copy)
+    assert build_here(small_recipe, copy) == 1
+    assert digests(copy) == before
+
+
+def test_a_commit_of_another_plan_is_found_before_sealing(small_recipe: Recipe, copy: Path) -> None:
+    before, commit = digests(copy), copy / commit_name(3)
+    (copy / "dataset.json").unlink()
+    commit.write_text(commit.read_text().replace('"plan_hash": "', '"plan_hash": "f'))
     with pytest.raises(BuildError, match="000003 were damaged"):
         build_here(small_recipe, copy)
     assert build_here(small_recipe, copy) == 1

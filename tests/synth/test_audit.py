@@ -93,9 +93,9 @@ def test_a_contradiction_inside_a_shard_is_named(forger: Forger, change: Callabl
 
 
 def test_counts_that_its_commit_got_wrong_are_named(forger: Forger) -> None:
-    (reason, count), *_ = forger.commit.rejected.items()
-    for changes in ({"kept": 1}, {"planned": 121}, {"rejected": {reason: count, "whim": 1}}, {"rejected": {}}):
-        forger.store(**{**forger.commit.model_dump(include={"kept", "planned", "rejected"}), **changes})
+    right = forger.commit.model_dump(include={"kept", "planned", "rejected"})
+    for changes in ({"kept": 1}, {"planned": 121}, {"rejected": {**right["rejected"], "whim": 1}}, {"rejected": {}}):
+        forger.store(**{**right, **changes})
         (fault,) = forger.faults()
         assert "; its commit" in fault
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import simplejpeg
 import yaml
 from PIL import Image
 
 from synth.card import Words, card, croissant
 from synth.dataset import Dataset, read_manifest
-from synth.reader import open_dataset
 from synth.sheet import GAP_PX, contact_sheet
 from synth.storage import LocalStorage
+from synth.tar import read_tar
 
 WORDS = Words("CC-BY-4.0", datetime.date(2026, 11, 20), "barcode")
 
@@ -66,18 +67,25 @@ def test_a_contact_sheet_has_a_row_for_each_sequence_and_white_where_pictures_ar
     assert np.array_equal(sheet, expected)
 
 
-def test_the_datasets_sheet_shows_people_in_rows(dataset_folder: Path) -> None:
-    """Every picture on it is one of the dataset's, and all in a row are of one person."""
-    label_of = {
-        sample.image.permute(1, 2, 0).numpy().tobytes(): sample.label
-        for sample in open_dataset(str(dataset_folder), shuffle_buffer=0)
+def samples_of(folder: Path) -> list[dict[str, bytes]]:
+    """All samples of a dataset, each its members by kind."""
+    members = [member for tar in sorted(folder.glob("shards/*.tar")) for member in read_tar(tar.read_bytes())]
+    return [
+        {m.name.partition(".")[2]: m.data for m in members[first : first + 3]} for first in range(0, len(members), 3)
+    ]
+
+
+def test_the_datasets_sheet_shows_people_in_rows_in_the_order_of_their_views(dataset_folder: Path) -> None:
+    shown = {
+        simplejpeg.decode_jpeg(sample["jpg"]).tobytes(): json.loads(sample["json"])
+        for sample in samples_of(dataset_folder)
     }
     sheet, pitch = np.asarray(Image.open(dataset_folder / "contact_sheet.png")), 32 + GAP_PX
-    labels = [
-        {label_of[picture.tobytes()] for left in range(0, sheet.shape[1], pitch)
-         if (picture := sheet[top : top + 32, left : left + 32]).min() < 255}
-        for top in range(0, sheet.shape[0], pitch)
-    ]  # fmt: skip
-    assert len(labels) == 8
-    assert all(len(row) == 1 for row in labels)
-    assert len(set.union(*labels)) == 8
+    people = set()
+    for top in range(0, sheet.shape[0], pitch):
+        cells = (sheet[top : top + 32, left : left + 32] for left in range(0, sheet.shape[1], pitch))
+        said = [shown[cell.tobytes()] for cell in cells if cell.min() < 255]
+        (person,) = {picture["identity"] for picture in said}
+        people.add(person)
+        assert [picture["view"] for picture in said] == sorted({picture["view"] for picture in said})
+    assert len(people) == 8

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tests.files import commits, digests
+from tests.processes import LIMIT_S, started, until
 
 #: Enough work that workers are killed in the middle of it, in shards small enough to be lost several times.
 RECIPE = ("barcode", "--set", "identities.count=150", "--set", "output.shard_size=40", "--set", "renderer.size=112")
@@ -24,7 +25,8 @@ def command(folder: Path, workers: int, *more: str) -> list[str]:
 
 
 def run(words: Sequence[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+    variables = {**os.environ, **environment}
+    return subprocess.run(words, capture_output=True, text=True, env=variables, check=False, timeout=LIMIT_S)
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +62,15 @@ def shard_workers(build: psutil.Process) -> list[psutil.Process]:
 def test_killed_workers_change_no_byte(undisturbed: dict[str, str], tmp_path: Path) -> None:
     """A worker dies by SIGKILL after every few commits, chosen by a seeded generator; the build ends whole."""
     chance, killed, seen = random.Random(5), 0, 0
-    with subprocess.Popen(command(tmp_path, 2), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as build:
+    with started(command(tmp_path, 2)) as build:
         watched = psutil.Process(build.pid)
         while build.poll() is None and killed < KILLS:
-            workers = shard_workers(watched)
-            if len(commits(tmp_path)) > seen and workers:
+            until(lambda: len(commits(tmp_path)) > seen, build)  # noqa: B023 - called before seen changes
+            if workers := shard_workers(watched):
                 seen = len(commits(tmp_path)) + chance.randrange(4)
                 chance.choice(workers).send_signal(signal.SIGKILL)
                 killed += 1
-        _, errors = build.communicate(timeout=120)
+        _, errors = build.communicate()
     assert build.returncode == 0, errors
     assert killed == KILLS
     assert digests(tmp_path) == undisturbed

@@ -1,6 +1,5 @@
 """The build: it goes on where it was, makes again what was damaged, and refuses what does not belong."""
 
-import os
 import random
 import shutil
 import signal
@@ -19,6 +18,7 @@ from synth.commit import commit_name, index_name, tar_name
 from synth.storage import LocalStorage
 from tests.conftest import SMALL, build_here
 from tests.files import commits, digests
+from tests.processes import started, until
 
 SHARDS = 5
 
@@ -162,11 +162,10 @@ def test_ctrl_c_stops_cleanly_and_the_next_build_goes_on(tmp_path: Path) -> None
     words = [*BUILD, "--set", "identities.count=200", "--set", "output.shard_size=20", "--out"]
     subprocess.run([*words, tmp_path / "whole"], check=True, capture_output=True)
     broken = tmp_path / "broken"
-    with subprocess.Popen([*words, broken], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as build:
-        while build.poll() is None and len(commits(broken)) < 3:
-            os.sched_yield()
+    with started([*words, broken]) as build:
+        until(lambda: len(commits(broken)) >= 3, build)
         build.send_signal(signal.SIGINT)
-        _, said = build.communicate(timeout=60)
+        _, said = build.communicate()
     assert build.returncode == 130
     assert said == "stopped; nothing is half-written, run the same command to go on\n"
     assert 3 <= len(commits(broken)) < 100

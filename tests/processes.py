@@ -1,0 +1,30 @@
+"""Programs that tests start and watch: none outlives its test, and none is waited for without end."""
+
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Timer
+
+LIMIT_S = 240.0  # a program that takes longer hangs: it is killed, and its test fails
+_LOOK_EVERY_S = 0.01
+
+
+@contextmanager
+def started(words: Sequence[str | Path]) -> Iterator[subprocess.Popen[str]]:
+    """A running program whose errors can be read."""
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as program:
+        watchdog = Timer(LIMIT_S, program.kill)
+        watchdog.start()
+        try:
+            yield program
+        finally:
+            watchdog.cancel()
+            program.kill()
+
+
+def until(condition: Callable[[], bool], program: subprocess.Popen[str]) -> None:
+    """Return when the condition holds, or the program has ended."""
+    while program.poll() is None and not condition():
+        with suppress(subprocess.TimeoutExpired):
+            program.wait(_LOOK_EVERY_S)

@@ -155,22 +155,33 @@ def test_status_counts_what_is_stored(copy: Path, tmp_path: Path) -> None:
         read_status(LocalStorage(tmp_path / "nothing"))
 
 
-BUILD = [sys.executable, "-m", "jobs", "build", "barcode", "--workers", "0"]
+def build_words(folder: Path, workers: str) -> list[str]:
+    """A build of 100 small shards, as it is typed."""
+    sizes = ("--set", "output.shard_size=20", "--set", "renderer.size=64")
+    return [sys.executable, "-m", "jobs", "build", "barcode", "--out", str(folder), "--workers", workers, *sizes]
 
 
-def test_ctrl_c_stops_cleanly_and_the_next_build_goes_on(tmp_path: Path) -> None:
-    words = [*BUILD, "--set", "identities.count=200", "--set", "output.shard_size=20", "--out"]
-    subprocess.run([*words, tmp_path / "whole"], check=True, capture_output=True)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    subprocess.run(build_words(folder, "0"), check=True, capture_output=True)
+    return digests(folder)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_ctrl_c_stops_cleanly_and_the_next_build_goes_on(
+    workers: str, undisturbed: dict[str, str], tmp_path: Path
+) -> None:
     broken = tmp_path / "broken"
-    with started([*words, broken]) as build:
+    with started(build_words(broken, workers)) as build:
         until(lambda: len(commits(broken)) >= 3, build)
         build.send_signal(signal.SIGINT)
         _, said = build.communicate()
     assert build.returncode == 130
     assert said == "stopped; nothing is half-written, run the same command to go on\n"
     assert 3 <= len(commits(broken)) < 100
-    subprocess.run([*words, broken], check=True, capture_output=True)
-    assert digests(broken) == digests(tmp_path / "whole")
+    subprocess.run(build_words(broken, "0"), check=True, capture_output=True)
+    assert digests(broken) == undisturbed
 
 
 def test_a_full_disk_stops_the_build_in_one_line_and_loses_nothing(small_recipe: Recipe, tmp_path: Path) -> None:

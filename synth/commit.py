@@ -96,6 +96,7 @@ def read_commit(storage: Storage, shard: int) -> Commit | None:
 
 
 def committed_shards(storage: Storage) -> list[int]:
-    """The numbers of all shards that have a commit, in order."""
+    """The numbers of all shards that have a commit, in order; files that are not ours are passed over."""
     names = (stored.name.removeprefix(FOLDER) for stored in storage.list(FOLDER))
-    return [int(name.removesuffix(".json")) for name in names if name.endswith(".json")]
+    numbers = (name.removesuffix(".json") for name in names if name.endswith(".json"))
+    return [int(number) for number in numbers if number.isdecimal()]

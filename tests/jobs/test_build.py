@@ -61,6 +61,17 @@ def test_a_build_goes_on_from_whatever_is_there(small_recipe: Recipe, copy: Path
     assert digests(copy) == before
 
 
+def test_files_that_are_not_ours_are_passed_over(small_recipe: Recipe, copy: Path) -> None:
+    for name in ("shards/._000001.json", "shards/notes.json", "index/notes.txt", "notes.txt"):
+        (copy / name).write_text("mine")
+    (copy / "dataset.json").unlink()
+    before = digests(copy)
+    assert build_here(small_recipe, copy) == 0
+    assert {name: digest for name, digest in digests(copy).items() if name != "dataset.json"} == before
+    assert verify(LocalStorage(copy)).sound
+    assert read_status(LocalStorage(copy)).done == SHARDS
+
+
 def test_an_uncommitted_file_with_other_bytes_is_replaced(small_recipe: Recipe, copy: Path) -> None:
     before = digests(copy)
     for name in ("dataset.json", commit_name(2)):

@@ -147,6 +147,18 @@ def test_what_settings_break_is_not_tried_again(recipe: Recipe, install: Install
     assert "Traceback" not in printed
 
 
+def test_identities_that_were_damaged_stop_the_build_at_once(recipe: Recipe, tmp_path: Path) -> None:
+    build_here(recipe, tmp_path)
+    for name in ("dataset.json", commit_name(3)):
+        (tmp_path / name).unlink()
+    part = tmp_path / "identities/part-00000.parquet"
+    part.write_bytes(part.read_bytes()[:-1])
+    printed, error = said_by_build(recipe, tmp_path)
+    assert error.startswith("the build was stopped at shard 000003: ")
+    assert "part-00000.parquet does not have the size and sha256 that the certificate names" in error
+    assert printed.count("failed (settings)") == 1
+
+
 def test_a_finished_build_tells_plan_and_counts(recipe: Recipe, tmp_path: Path) -> None:
     printed, _ = said_by_build(recipe, tmp_path)
     told = [line for line in printed.splitlines() if line]

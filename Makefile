@@ -10,28 +10,29 @@
 PYTHON ?= python3
 FAISS ?= cpu
 OUT ?= out/quickstart
+FAISS_PACKAGE = $(if $(filter gpu,$(FAISS)),gpu-cu12,cpu)
 
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .PHONY: demo test lint types check bench clean
 
-demo: .venv/demo-installed
+demo: .venv/demo-installed-$(FAISS)
 	.venv/bin/hypersynth build quickstart --out $(OUT)
 
-test: .venv/test-installed
+test: .venv/test-installed-$(FAISS)
 	.venv/bin/python -m pytest
 
-lint: .venv/test-installed
+lint: .venv/test-installed-$(FAISS)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
-types: .venv/test-installed
+types: .venv/test-installed-$(FAISS)
 	.venv/bin/mypy
 
 check: lint types test
 
-bench: .venv/test-installed
+bench: .venv/test-installed-$(FAISS)
 	.venv/bin/python -m bench
 
 .venv/bin/python:
@@ -39,13 +40,14 @@ bench: .venv/test-installed
 		|| { echo "Hypersynth needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 
-.venv/demo-installed: .venv/bin/python pyproject.toml constraints.txt
+.venv/demo-installed-$(FAISS): .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing into .venv (a minute or two)"
 	$(PIP) install -c constraints.txt $(TORCH)
+	-@$(PIP) uninstall --yes $(filter-out faiss-$(FAISS_PACKAGE),faiss-cpu faiss-gpu-cu12) 2>/dev/null
 	$(PIP) install -c constraints.txt -e '.[$(FAISS),ray]'
 	touch $@
 
-.venv/test-installed: .venv/demo-installed
+.venv/test-installed-$(FAISS): .venv/demo-installed-$(FAISS)
 	$(PIP) install -c constraints.txt -e '.[$(FAISS),ray,test]'
 	touch $@
 

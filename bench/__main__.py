@@ -27,11 +27,17 @@ def main() -> None:
     for subject in chosen.subjects or SUBJECTS:
         found: list[Measurement] = importlib.import_module(f"bench.{subject}").measure()
         everything += found
-        target = chosen.json or RESULTS / f"{where['date']}-{subject}.json"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        document = {"machine": where, "measurements": [{**asdict(each), "met": each.met} for each in found]}
-        target.write_text(json.dumps(document, indent=1) + "\n")
+        if not chosen.json:
+            _keep(RESULTS / f"{where['date']}-{subject}.json", where, found)
+    if chosen.json:
+        _keep(chosen.json, where, everything)
     _show(everything)
+
+
+def _keep(path: Path, where: dict[str, object], measurements: list[Measurement]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {"machine": where, "measurements": [{**asdict(each), "met": each.met} for each in measurements]}
+    path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def _show(measurements: list[Measurement]) -> None:

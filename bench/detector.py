@@ -10,21 +10,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-CASCADES: Final = ("haarcascade_frontalface_default.xml", "haarcascade_frontalface_alt2.xml")
+CASCADE: Final = "haarcascade_frontalface_default.xml"
 ENLARGED_PX: Final = 224
 BORDER_PX: Final = 60  # around the enlarged picture: the crop is tighter than the cascades like
-#: Where the cascades put their box on real aligned faces, in pixels of a 112 px picture: left, top, right, bottom.
-EXPECTED_BOX: Final = (9.0, 14.0, 103.0, 108.0)
+#: The box of a face, from that of its five landmarks: the cascades mark a square from the brows to the chin.
+SIDE_OVER_HEIGHT: Final = 2.3  # the square's side over the height of the landmarks' box
+RISE_OVER_HEIGHT: Final = 0.27  # how far its middle lies above theirs
 LEAST_OVERLAP: Final = 0.5
 
 
-def detected(pictures: Tensor, cascade: str = CASCADES[0]) -> Tensor:
-    """Whether a face is found where it is: bool (B,) for pictures uint8 (B, H, H, 3)."""
-    judge = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / cascade))
-    return torch.tensor([_found(judge, picture) for picture in pictures.numpy()], dtype=torch.bool)
+def detected(pictures: Tensor, landmarks: Tensor) -> Tensor:
+    """Whether a face is found where it is, in pictures uint8 (B, 112, 112, 3) with landmarks (B, 5, 2): bool (B,)."""
+    judge = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / CASCADE))
+    pairs = zip(pictures.numpy(), landmarks.numpy(), strict=True)
+    return torch.tensor([_found(judge, picture, face_box(points)) for picture, points in pairs], dtype=torch.bool)
 
 
-def _found(judge: cv2.CascadeClassifier, picture: NDArray[np.uint8]) -> bool:
+def face_box(points: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the face about five landmarks (5, 2)."""
+    (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
+    height = bottom - top
+    x, y, half = (left + right) / 2, (top + bottom) / 2 - RISE_OVER_HEIGHT * height, SIDE_OVER_HEIGHT * height / 2
+    return x - half, y - half, x + half, y + half
+
+
+def _found(judge: cv2.CascadeClassifier, picture: NDArray[np.uint8], face: tuple[float, float, float, float]) -> bool:
     grey = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (ENLARGED_PX, ENLARGED_PX))
     wide = cv2.copyMakeBorder(grey, BORDER_PX, BORDER_PX, BORDER_PX, BORDER_PX, cv2.BORDER_REPLICATE)
     scale = 112 / ENLARGED_PX
@@ -32,7 +42,7 @@ def _found(judge: cv2.CascadeClassifier, picture: NDArray[np.uint8]) -> bool:
         [(x - BORDER_PX) * scale, (y - BORDER_PX) * scale, w * scale]
         for x, y, w, _ in judge.detectMultiScale(wide, 1.05, 3)
     ]
-    return any(_overlap((x, y, x + side, y + side), EXPECTED_BOX) >= LEAST_OVERLAP for x, y, side in boxes)
+    return any(_overlap((x, y, x + side, y + side), face) >= LEAST_OVERLAP for x, y, side in boxes)
 
 
 def _overlap(a: Sequence[float], b: Sequence[float]) -> float:

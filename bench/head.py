@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.detector import detected
 from bench.measure import Measurement
 from samplers import random
-from samplers.attributes import Law, Uniform, complete_laws, draw_attributes, neutral_attributes
+from samplers.attributes import Law, complete_laws, draw_attributes, neutral_attributes
 from samplers.sphere import normalise
 from synth.renderer import Views
 from synth.renderers.head import HeadRenderer
@@ -23,10 +23,6 @@ FRONTAL_DEG = 10.0
 WIDE_DEG = 30.0
 VISIBLE_GREY_LEVELS = 0.25  # a trait that moves the picture less than this on average does not count as visible
 UNSEEN_GREY_LEVELS = 0.02
-HARMLESS: dict[str, Law] = {
-    "yaw_deg": Uniform(low=-FRONTAL_DEG, high=FRONTAL_DEG),
-    "pitch_deg": Uniform(low=-FRONTAL_DEG, high=FRONTAL_DEG),
-}
 
 
 def people(count: int, seed: int = SEED) -> Tensor:
@@ -36,16 +32,17 @@ def people(count: int, seed: int = SEED) -> Tensor:
     return normalise(random.normals(random.key_of(seed, "bench people"), index, HeadRenderer.dimension))
 
 
-def portraits(vectors: Tensor, laws: dict[str, Law] | None = None, seed: int = SEED) -> Views:
-    """One view of each person: attributes by the default laws but for `laws`, or neutral where laws is None."""
-    rows = torch.arange(len(vectors))
+def portraits(vectors: Tensor, laws: dict[str, Law] | None = None, seed: int = SEED, first: int = 0) -> Views:
+    """One view of each person, numbered from `first`: attributes by the default laws but for `laws`, or neutral."""
+    rows = torch.arange(first, first + len(vectors))
     index = torch.stack((rows, rows * 0, rows * 0), -1)
     declared = HeadRenderer.attributes
     if laws is None:
         attributes = neutral_attributes(declared, len(rows))
     else:
         attributes = draw_attributes(seed, declared, complete_laws(declared, laws), index)
-    return Views(rows, vectors, vectors, attributes, random.picture_keys(seed, index))
+    keys = random.picture_keys(seed, index), random.person_keys(seed, rows)
+    return Views(rows, vectors, vectors, attributes, *keys)
 
 
 def pictures_per_second(size: int, count: int) -> float:
@@ -61,17 +58,23 @@ def pictures_per_second(size: int, count: int) -> float:
     return count / spent
 
 
-def detection(count: int) -> dict[str, float]:
-    """Shares of faces found: frontal without sunglasses, and within 30 degrees of yaw at the default laws."""
-    renderer = HeadRenderer()
-    views = portraits(people(count), HARMLESS)
-    glasses = HeadRenderer.attributes["glasses"]
-    bare = views.select(views.attributes["glasses"] != glasses.choices.index("sun"))
-    frontal = detected(renderer.render(bare))
-    views = portraits(people(count), {}, seed=SEED + 1)
-    turned = views.select(views.attributes["yaw_deg"].abs() <= WIDE_DEG)
-    wide = detected(renderer.render(turned))
-    return {"frontal": float(frontal.double().mean()), "within 30 degrees": float(wide.double().mean())}
+def detection(count: int, batch: int = 64) -> dict[str, float]:
+    """Shares of faces found, among `count` people each: frontal without sunglasses, and within 30 degrees of yaw.
+
+    One picture of each person, everything by the default laws; people are drawn until both groups are full.
+    """
+    renderer, found = HeadRenderer(), {"frontal": torch.zeros(0), "within 30 degrees": torch.zeros(0)}
+    sun = HeadRenderer.attributes["glasses"].choices.index("sun")
+    first = 0
+    while any(len(group) < count for group in found.values()):
+        views = portraits(people(first + batch)[first:], {}, first=first)
+        seen = detected(renderer.render(views), renderer.landmarks(views)).float()
+        yaw, pitch = views.attributes["yaw_deg"].abs(), views.attributes["pitch_deg"].abs()
+        frontal = (yaw <= FRONTAL_DEG) & (pitch <= FRONTAL_DEG) & (views.attributes["glasses"] != sun)
+        for name, chosen in (("frontal", frontal), ("within 30 degrees", yaw <= WIDE_DEG)):
+            found[name] = torch.cat((found[name], seen[chosen]))
+        first += batch
+    return {name: float(group[:count].double().mean()) for name, group in found.items()}
 
 
 def trait_effects(steps: tuple[float, float] = (-1.5, 1.5), batch: int = 8) -> dict[str, float]:
@@ -138,6 +141,7 @@ def measure() -> list[Measurement]:
             float(len(visible)),
             "traits",
             note=f"of {len(effects)}; not: {', '.join(dull) or 'none'}",
+            detail=effects,
         ),
         Measurement(
             "median effect of a trait",
@@ -148,8 +152,3 @@ def measure() -> list[Measurement]:
         Measurement("cosine of strangers, spread", cosine_spread(visible), "", 0.09, at_most=True),
         Measurement("cosine against likeness of pictures", rank_correlation(200), "rank correlation"),
     ]
-
-
-if __name__ == "__main__":
-    for measurement in measure():
-        print(f"{measurement.what}: {measurement.value:.4g} {measurement.unit} {measurement.note}")

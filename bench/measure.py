@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,7 @@ class Measurement:
     bar: float | None = None  # what the project promises: at least this (at most, with `at_most`)
     at_most: bool = False
     note: str = ""
+    detail: dict[str, float] = field(default_factory=dict)  # figures behind this one: kept, not printed
 
     @property
     def met(self) -> bool | None:

@@ -21,7 +21,7 @@ from jobs.progress import ProgressWatch
 from jobs.recipe import Recipe, load_recipe, resolve_recipe
 from synth.anchors import read_anchors
 from synth.backend import prepare
-from synth.renderer import renderer_class
+from synth.renderer import build_renderer
 from synth.storage import open_storage
 from synth.views import attempt_index, draw_views
 
@@ -45,8 +45,7 @@ def _bare_seconds(recipe: Recipe, folder: str, worker: int, workers: int) -> flo
     batches = [places[first : first + size] for first in range(worker * size, len(places), workers * size)]
     views = [draw_views(variety(recipe), anchors, attempt_index(batch, 0)) for batch in batches]
     start = time.perf_counter()
-    options = recipe.renderer.model_dump(exclude={"kind"})
-    renderer = renderer_class(recipe.renderer.kind)(**options, device=recipe.backend.device)
+    renderer = build_renderer(recipe.renderer.model_dump(), recipe.backend.device)
     for batch in views:
         renderer.render(batch)
     return time.perf_counter() - start

@@ -1,6 +1,6 @@
 """What to do about a shard that failed: pure decisions, told from how it failed and how often.
 
-This module does not know Ray, nor how a shard is made; `cluster.local` and `cluster.on_ray` carry the decisions out.
+This module does not know Ray, nor how a shard is made; `cluster.run` and `cluster.on_ray` carry the decisions out.
 """
 
 from collections import Counter, defaultdict, deque

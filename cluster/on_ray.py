@@ -70,25 +70,33 @@ def connected(crew: Crew, threads: int) -> Iterator[None]:
     if crew.address is None:
         os.environ.update({name: value for name, value in _RAY_SETTINGS.items() if name not in os.environ})
     try:
-        if crew.address is None:
-            ray.init(
-                address="local",
-                num_cpus=crew.workers * threads,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _node_ip_address="127.0.0.1",
-            )
-        else:
-            ray.init(address=crew.address, log_to_driver=False, logging_level=logging.ERROR)
+        _connect(crew, threads)
         yield
-    except (ConnectionError, ray.exceptions.AuthenticationError) as refusal:
-        raise BuildError(f"no Ray cluster answers at {crew.address}: {str(refusal).splitlines()[0]}") from refusal
     finally:
         ray.shutdown()
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
+
+
+def _connect(crew: Crew, threads: int) -> None:
+    if crew.address is None:
+        ray.init(
+            address="local",
+            num_cpus=crew.workers * threads,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _node_ip_address="127.0.0.1",
+        )
+        gpus = ray.cluster_resources().get("GPU", 0)
+        if gpus < crew.gpus_per_worker:
+            raise BuildError(f"each worker asks for {crew.gpus_per_worker:g} GPUs, but this machine shows {gpus:g}")
+        return
+    try:
+        ray.init(address=crew.address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ray.exceptions.AuthenticationError) as refusal:
+        raise BuildError(f"no Ray cluster answers at {crew.address}: {str(refusal).splitlines()[0]}") from refusal
 
 
 def run_ray(spec: WorkshopSpec, shards: Sequence[int], crew: Crew, watch: Watch) -> Backlog:

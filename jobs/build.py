@@ -4,6 +4,7 @@ Every step looks at what is stored and does the rest, so a build that was stoppe
 module does not know who makes the shards (`cluster.run`) nor how (`synth.shard`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from samplers.identities import draw_identities
 from synth import dataset
 from synth.anchors import anchors_written, write_anchors
 from synth.card import Words
-from synth.commit import commit_name, committed_shards
+from synth.commit import Commit, commit_name, committed_shards
 from synth.renderer import renderer_class
 from synth.seal import seal_dataset
 from synth.storage import Storage, open_storage
@@ -52,11 +53,19 @@ def build(recipe: Recipe, url: str, crew: Crew, watch: BuildWatch) -> Built:
     storage = open_storage(url)
     refuse_foreign(storage, plan)
     if storage.exists(dataset.NAME):
+        claim(storage, plan)
         watch.planned(plan, plan.shards)
         return Built(dataset.read_manifest(storage), 0)
     _lay_foundations(plan, storage, watch)
-    made = _make_shards(plan, storage, url, crew, watch)
-    return Built(_seal(plan, storage, watch), made)
+    made = _make_shards(plan, storage, crew, watch)
+    commits, damaged = _hold(plan, storage, watch)
+    if damaged:
+        made += _make_shards(plan, storage, crew, watch)
+        commits, damaged = _hold(plan, storage, watch)
+    if damaged:
+        raise BuildError(f"shards {_names(damaged)} do not keep what was written; is the disk failing?")
+    words = Words(plan.recipe.license, plan.recipe.date, plan.recipe.renderer.kind)
+    return Built(seal_dataset(storage, plan.profile, words, commits), made)
 
 
 def _lay_foundations(plan: Plan, storage: Storage, watch: BuildWatch) -> None:
@@ -73,20 +82,19 @@ def _lay_foundations(plan: Plan, storage: Storage, watch: BuildWatch) -> None:
     write_anchors(storage, identities, kind.describe(identities.vectors))
 
 
-def _make_shards(plan: Plan, storage: Storage, url: str, crew: Crew, watch: BuildWatch) -> int:
+def _make_shards(plan: Plan, storage: Storage, crew: Crew, watch: BuildWatch) -> int:
     """Make the shards that have no commit; returns how many were made."""
-    done = set(committed_shards(storage))
+    done = set(committed_shards(storage)) & set(range(plan.shards))
     missing = [shard for shard in range(plan.shards) if shard not in done]
     watch.planned(plan, len(done))
-    backlog = run_shards(plan.workshop(url), missing, crew, watch)
+    backlog = run_shards(plan.workshop(storage.location), missing, crew, watch)
     if backlog.stopped_by is not None:
         raise _stopped(backlog.stopped_by)
     if backlog.parked:
-        names = ", ".join(f"{shard:06d}" for shard in sorted(backlog.parked))
         first = next(iter(backlog.parked.values()))
         raise BuildError(
-            f"{len(backlog.parked)} of {plan.shards} shards could not be made ({names}); the first: {first.message}; "
-            "the others are done: build again to retry these"
+            f"{len(backlog.parked)} of {plan.shards} shards could not be made ({_names(backlog.parked)}); "
+            f"the first: {first.message}; the others are done: build again to retry these"
         )
     return backlog.done
 
@@ -96,14 +104,14 @@ def _stopped(failure: ShardFailure) -> BuildError | StorageError:
     return error(f"the build was stopped at shard {failure.shard:06d}: {failure.message}; what was done stays")
 
 
-def _seal(plan: Plan, storage: Storage, watch: BuildWatch) -> dataset.Dataset:
-    """Hold every commit against the stored bytes and write the manifest; damaged shards lose their commit."""
+def _hold(plan: Plan, storage: Storage, watch: BuildWatch) -> tuple[list[Commit], list[int]]:
+    """Hold every commit against the stored bytes; drop one that does not match: its shard is to be made again."""
     watch.step("holding every shard against its commit")
     commits, damaged = dataset.sound_commits(storage, plan.shards, plan.hash)
     for shard in damaged:
         storage.delete(commit_name(shard))
-    if damaged:
-        names = ", ".join(f"{shard:06d}" for shard in damaged)
-        raise BuildError(f"shards {names} were damaged after they were made; build again to make just these")
-    words = Words(plan.recipe.license, plan.recipe.date, plan.recipe.renderer.kind)
-    return seal_dataset(storage, plan.profile, words, commits)
+    return commits, damaged
+
+
+def _names(shards: Iterable[int]) -> str:
+    return ", ".join(f"{shard:06d}" for shard in sorted(shards))

@@ -1,7 +1,7 @@
 """The command line: `hypersynth`. Reads what was typed, calls the verbs of `jobs`, prints what they say.
 
-A user's mistake becomes one line on standard error and exit code 1; wrong usage 2; Ctrl-C 130. This module decides
-nothing.
+A user's mistake becomes one line on standard error and exit code 1; wrong usage 2; Ctrl-C in a build 130. This module
+decides nothing.
 """
 
 import json
@@ -185,7 +185,8 @@ def verify(
         out.print(fault, style="red")
     if drop_damaged:
         dropped = drop(storage, verdict)
-        out.print(f"dropped {len(dropped)} shards; hypersynth build makes them again")
+        what = ["the identities"] * bool(verdict.identities) + [f"shard {shard:06d}" for shard in dropped]
+        out.print(f"dropped: {', '.join(what) or 'the manifest'}; hypersynth build makes it again")
     raise typer.Exit(1)
 
 

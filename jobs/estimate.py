@@ -12,8 +12,8 @@ from jobs.plan import Plan, variety
 from samplers.identities import draw_identities
 from synth.anchors import Anchors
 from synth.backend import prepare
-from synth.renderer import renderer_class
-from synth.shard import checked_pictures, encode_jpeg
+from synth.jpeg import encode_jpeg
+from synth.renderer import build_renderer, checked_portraits, renderer_class
 from synth.tar import BLOCK
 from synth.views import attempt_index, draw_views
 
@@ -41,7 +41,7 @@ def estimate(plan: Plan) -> Estimate:
     recipe = plan.recipe
     prepare(recipe.backend)
     kind = renderer_class(recipe.renderer.kind)
-    renderer = kind(**recipe.renderer.model_dump(exclude={"kind"}), device=recipe.backend.device)
+    renderer = build_renderer(recipe.renderer.model_dump(), recipe.backend.device)
     people = min(_TRIAL_PEOPLE, recipe.identities.count)
     drawn = draw_identities(recipe.identities.prior, recipe.seed, people, kind.dimension, 1.0)
     anchors = Anchors(drawn.vectors, drawn.nearest, drawn.nearest_cosine)
@@ -51,8 +51,8 @@ def estimate(plan: Plan) -> Estimate:
         pictures = torch.stack((number % people, number // people), -1)
         start = time.perf_counter()
         views = draw_views(variety(recipe), anchors, attempt_index(pictures, 0))
-        images = checked_pictures(renderer.render(views), size)
-        jpegs = [encode_jpeg(image, recipe.output.jpeg_quality) for image in images.numpy()]
+        portraits = checked_portraits(renderer.portraits(views), size, recipe.renderer.size)
+        jpegs = [encode_jpeg(image, recipe.output.jpeg_quality) for image in portraits.images.numpy()]
         if batch:
             seconds += time.perf_counter() - start
             stored += sum(map(len, jpegs))

@@ -14,7 +14,9 @@ import yaml
 from jobs.recipe import Recipe, parse_stored
 from samplers.errors import DatasetError, PlanMismatchError
 from samplers.pictures import Pictures, shard_range
+from synth.commit import committed_shards, read_commit
 from synth.dataset import Profile
+from synth.renderer import renderer_class
 from synth.shard import ShardSpec
 from synth.storage import Storage
 from synth.views import Variety
@@ -53,6 +55,7 @@ class Plan:
             pictures=self.pictures,
             shards=self.shards,
             variety=variety(recipe),
+            size_px=recipe.renderer.size,
             checks=recipe.checks.list,
             attempts=recipe.checks.attempts if recipe.checks.list else 1,
             exhausted=recipe.checks.exhausted,
@@ -77,7 +80,8 @@ def make_plan(recipe: Recipe) -> Plan:
 
 def hashed_part(recipe: Recipe) -> dict[str, Any]:
     """The recipe without what cannot change a byte of the dataset."""
-    return {"format": FORMAT, **recipe.model_dump(mode="json", exclude={"resources"})}
+    revision = renderer_class(recipe.renderer.kind).revision
+    return {"format": FORMAT, "revision": revision, **recipe.model_dump(mode="json", exclude={"resources"})}
 
 
 def _hash(document: dict[str, Any]) -> str:
@@ -108,8 +112,15 @@ def recipe_document(recipe: Recipe) -> bytes:
 
 
 def refuse_foreign(storage: Storage, plan: Plan) -> None:
-    """Raises PlanMismatchError where another plan lies in the storage; it may also be empty."""
-    if storage.exists(NAME) and (held := stored_hash(storage)) != plan.hash:
+    """Raises PlanMismatchError where another plan, or something else altogether, lies in the storage."""
+    held = _held_hash(storage)
+    if (
+        held is None
+        and not storage.exists(NAME)
+        and any(not stored.name.startswith(".") for stored in storage.list(""))
+    ):
+        raise PlanMismatchError(f"{storage.url} holds files, but nothing that hypersynth built; choose another --out")
+    if held is not None and held != plan.hash:
         raise PlanMismatchError(
             f"{storage.url} holds another plan: {held[:12]}, not {plan.hash[:12]}; "
             "choose another --out, or build with the recipe and settings that began it"
@@ -117,10 +128,30 @@ def refuse_foreign(storage: Storage, plan: Plan) -> None:
 
 
 def claim(storage: Storage, plan: Plan) -> None:
-    """Make the storage this plan's own, or find that it is. Raises PlanMismatchError where another plan lies there."""
+    """Make the storage this plan's own, or find that it is, and mend the record where it was damaged.
+
+    Raises PlanMismatchError where another plan lies there.
+    """
     if not storage.create(NAME, plan_document(plan)):
         refuse_foreign(storage, plan)
-    storage.replace(RECIPE_NAME, recipe_document(plan.recipe))
+        storage.replace(NAME, plan_document(plan))
+    if not storage.create(RECIPE_NAME, recipe_document(plan.recipe)):
+        storage.replace(RECIPE_NAME, recipe_document(plan.recipe))
+
+
+def _held_hash(storage: Storage) -> str | None:
+    """The hash of the plan that a storage belongs to, from the plan, else from a commit; None where neither tells."""
+    try:
+        return stored_hash(storage)
+    except DatasetError:
+        for shard in committed_shards(storage):
+            try:
+                commit = read_commit(storage, shard)
+            except DatasetError:
+                continue
+            if commit:
+                return commit.plan_hash
+    return None
 
 
 def stored_hash(storage: Storage) -> str:
@@ -130,7 +161,7 @@ def stored_hash(storage: Storage) -> str:
     try:
         return str(json.loads(storage.read(NAME))["hash"])
     except (ValueError, KeyError, TypeError) as damage:
-        raise DatasetError(f"{storage.url}/{NAME} is damaged") from damage
+        raise DatasetError(f"{storage.url}/{NAME} is damaged; build again to mend it") from damage
 
 
 def stored_plan(storage: Storage) -> Plan:
@@ -141,4 +172,6 @@ def stored_plan(storage: Storage) -> Plan:
         raise DatasetError(
             f"{storage.url}/{RECIPE_NAME} does not give the plan {held[:12]} that lies beside it, but {plan.hash[:12]}"
         )
+    if storage.read(NAME) != plan_document(plan):
+        raise DatasetError(f"{storage.url}/{NAME} is damaged; build again to mend it")
     return plan

@@ -1,7 +1,8 @@
 """Previews: a recipe's first people on a contact sheet, in seconds, without building anything.
 
-Shows the very pictures that a build would draw first (their first attempt), or one attribute swept over its range
-while all else stays equal. This module stores nothing.
+Shows the pictures that a build would draw first (their first attempt; where cones are kept apart they may be wider
+here, since only these people are looked at), or one attribute swept over its range while all else stays equal. This
+module stores nothing.
 """
 
 from dataclasses import replace
@@ -17,8 +18,7 @@ from samplers.errors import RecipeError
 from samplers.identities import draw_identities
 from synth.anchors import Anchors
 from synth.backend import prepare
-from synth.renderer import Views, renderer_class
-from synth.shard import checked_pictures
+from synth.renderer import Views, build_renderer, checked_portraits, renderer_class
 from synth.sheet import contact_sheet
 from synth.views import draw_views
 
@@ -34,13 +34,12 @@ def preview(recipe: Recipe, people: int, views: int, sweep: str | None = None) -
     people = min(people, recipe.identities.count)
     views = views if sweep else min(views, recipe.variations.views)
     anchors = _first_anchors(recipe, people)
-    options = recipe.renderer.model_dump(exclude={"kind"})
-    renderer = renderer_class(recipe.renderer.kind)(**options, device=recipe.backend.device)
+    renderer = build_renderer(recipe.renderer.model_dump(), recipe.backend.device)
     rows = []
     for person in range(people):
         batch = _views(recipe, anchors, person, views, sweep)
-        pictures = checked_pictures(renderer.render(batch), views)
-        rows.append(list(pictures.numpy()))
+        portraits = checked_portraits(renderer.portraits(batch), views, recipe.renderer.size)
+        rows.append(list(portraits.images.numpy()))
     return contact_sheet(rows)
 
 

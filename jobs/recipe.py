@@ -25,7 +25,7 @@ from synth.renderer import renderer_class
 class Section(BaseModel):
     """Part of a recipe: frozen, and without keys that nobody knows."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Separation(Section):
@@ -76,10 +76,10 @@ class CheckSettings(Section):
     @model_validator(mode="after")
     def _one_encoder(self) -> "CheckSettings":
         names = {check.encoder for check in self.list}
-        if len(names) > 1:
-            raise ValueError(f"all checks must use one encoder, not {' and '.join(sorted(names))}")
         if unknown := names - set(ENCODERS):
             raise ValueError(f"unknown encoder {unknown.pop()!r}; there are: {', '.join(ENCODERS)}")
+        if len(names) > 1:
+            raise ValueError(f"all checks must use one encoder, not {' and '.join(sorted(names))}")
         return self
 
     @property
@@ -153,7 +153,7 @@ def parse_stored(text: bytes, where: str) -> Recipe:
     """A recipe as a build stored it. Raises DatasetError where it cannot be understood."""
     try:
         return Recipe.model_validate(yaml.safe_load(text))
-    except (ValidationError, yaml.YAMLError) as damage:
+    except (ValidationError, yaml.YAMLError, ValueError) as damage:
         raise DatasetError(f"{where} is damaged, or was written by another version of hypersynth") from damage
 
 

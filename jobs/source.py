@@ -62,11 +62,15 @@ def read_source(name_or_path: str, overrides: Mapping[str, Any]) -> Source:
     """Read a file, or a shipped recipe by its name, and apply overrides. Raises RecipeError where that fails."""
     text = _text(name_or_path)
     try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise RecipeError(f"{name_or_path}: a recipe says everything outright; YAML aliases (*name) are not read")
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as broken:
         line = broken.problem_mark.line + 1 if broken.problem_mark else 1
         raise RecipeError(f"{name_or_path}, line {line}: not YAML: {broken.problem}") from broken
+    except (yaml.YAMLError, ValueError, RecursionError) as broken:  # a character, date or depth that cannot be
+        raise RecipeError(f"{name_or_path}: not YAML: {' '.join(str(broken).split())}") from broken
     if not isinstance(data, dict):
         raise RecipeError(f"{name_or_path}: a recipe is a mapping of keys to values")
     lines: dict[Place, int] = {}
@@ -125,5 +129,5 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise RecipeError(f"--set {text}: write it as key=value, for example identities.count=100")
     try:
         return key, yaml.safe_load(value)
-    except yaml.YAMLError as broken:
+    except (yaml.YAMLError, ValueError) as broken:
         raise RecipeError(f"--set {text}: the value is not YAML") from broken

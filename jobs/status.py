@@ -30,7 +30,8 @@ class Status:
 def read_status(storage: Storage) -> Status:
     """Count what is stored. Raises DatasetError where there is no plan or a record is damaged."""
     plan = stored_plan(storage)
-    commits = [commit for shard in committed_shards(storage) if (commit := read_commit(storage, shard))]
+    shards = (shard for shard in committed_shards(storage) if shard < plan.shards)
+    commits = [commit for shard in shards if (commit := read_commit(storage, shard))]
     done = {commit.shard for commit in commits}
     rejected: Counter[str] = sum((Counter(commit.rejected) for commit in commits), Counter())
     return Status(
@@ -42,5 +43,5 @@ def read_status(storage: Storage) -> Status:
         rejected=dict(rejected),
         redrawn=sum(commit.rendered - commit.planned for commit in commits),
         missing=[shard for shard in range(plan.shards) if shard not in done],
-        sealed=storage.exists(dataset.NAME),
+        sealed=storage.exists(dataset.NAME) and len(done) == plan.shards,
     )

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from jobs.plan import Plan, stored_plan
-from samplers.errors import DatasetError, HypersynthError
+from samplers.errors import HypersynthError
 from samplers.separation import certify, nearest_neighbours
 from synth import dataset
 from synth.anchors import CERTIFICATE, certificate_document, read_anchors, read_certificate
 from synth.audit import audit_shard
-from synth.commit import StoredFile, commit_name, read_commit
+from synth.commit import StoredFile, commit_name, index_name, read_commit, tar_name
 from synth.storage import Storage
 
 
@@ -62,7 +62,7 @@ def _audit(storage: Storage, plan: Plan, shard: int) -> tuple[list[str], int]:
             return [f"shard {shard:06d} belongs to another plan, {commit.plan_hash[:12]}"], 0
         places = plan.pictures.at(*plan.shard_places(shard))
         return audit_shard(storage, commit, places, plan.recipe.renderer.size), commit.kept
-    except DatasetError as damage:
+    except HypersynthError as damage:
         return [str(damage)], 0
 
 
@@ -85,6 +85,9 @@ def _identity_faults(storage: Storage, plan: Plan) -> list[str]:
 
 def _manifest_faults(storage: Storage, plan: Plan, damaged: bool) -> list[str]:
     """Hold dataset.json against what the commits and the certificate give."""
+    strays = _strays(storage, plan)
+    if strays:
+        return [f"{name} is no part of this dataset, but readers would take it for one: remove it" for name in strays]
     if not storage.exists(dataset.NAME):
         return [] if damaged else ["all shards are done, but dataset.json is missing: build again to seal"]
     try:
@@ -98,6 +101,13 @@ def _manifest_faults(storage: Storage, plan: Plan, damaged: bool) -> list[str]:
     except HypersynthError as damage:
         return [str(damage)]
     return [] if manifest == due else [f"{dataset.NAME} is not what the commits and the certificate give"]
+
+
+def _strays(storage: Storage, plan: Plan) -> list[str]:
+    """Files that a pattern such as shards/*.tar would take in, though no shard of the plan has them."""
+    ours = {name for shard in range(plan.shards) for name in (tar_name(shard), index_name(shard))}
+    found = [stored.name for folder in ("shards/", "index/") for stored in storage.list(folder)]
+    return [name for name in found if name.endswith((".tar", ".parquet")) and name not in ours]
 
 
 def drop_damaged(storage: Storage, verdict: Verdict) -> list[int]:

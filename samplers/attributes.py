@@ -19,7 +19,7 @@ from samplers.errors import RecipeError
 
 
 class _Law(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Constant(_Law):

@@ -7,7 +7,7 @@
       StorageError              a folder or bucket refused, or a disk is full
       DatasetError              something stored is missing, damaged or unfinished
       RenderError               a renderer or an encoder broke its contract (NaN, wrong shape)
-      BuildError                the build ended with shards that could not be made
+      BuildError                the build could not be done, or not wholly
       MissingPackageError       an optional package is needed; the message holds the install line
 
 A user's mistake is one of these and is shown without a traceback; anything else that escapes is a bug. This module does

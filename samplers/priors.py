@@ -25,7 +25,7 @@ class Prior(Protocol):
 class UniformPrior(BaseModel):
     """Every direction alike: a normalised standard normal vector."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     kind: Literal["uniform"] = "uniform"
 
     def draw(self, seed: int, first: int, count: int, dimension: int) -> Tensor:

@@ -76,6 +76,12 @@ def picture_keys(seed: int, index: Tensor) -> Tensor:
     return words(key_of(seed, "picture"), index, 2)
 
 
+def person_keys(seed: int, identity: Tensor) -> Tensor:
+    """The key of what stays with each person (B,) in all views: int64 (B, 2)."""
+    index = torch.stack((identity, torch.zeros_like(identity), torch.zeros_like(identity)), -1)
+    return words(key_of(seed, "person"), index, 2)
+
+
 def noise_index(key: Tensor, purpose: str) -> Tensor:
     """The index rows by which a renderer draws noise for one purpose under its pictures' keys (B, 2): int64 (B, 3)."""
     row = torch.tensor([*key_of(0, purpose), 0], device=key.device)

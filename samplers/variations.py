@@ -31,7 +31,7 @@ class Variation(Protocol):
 class NoVariation(BaseModel):
     """Every view has the anchor itself; only attributes vary."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     kind: Literal["none"] = "none"
 
     def draw(self, seed: int, index: Tensor, anchors: Tensor, nearest_cosine: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class Cone(BaseModel):
     to the anchor is (1 + lowest) / 2.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     kind: Literal["cone"] = "cone"
     min_cosine: float = Field(0.9, ge=-1, le=1)
     keep_cones_apart: bool = True

@@ -5,7 +5,6 @@ does not know how identities are drawn (`samplers.identities`).
 """
 
 import dataclasses
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from samplers.errors import DatasetError, MissingPackageError
 from samplers.identities import Identities
 from samplers.separation import Certificate
 from synth.commit import StoredFile, stored_file
+from synth.parquet import fixed_list, parquet_bytes
 from synth.storage import Storage
 
 FOLDER = "identities/"
@@ -48,22 +48,10 @@ class Anchors:
             raise MissingPackageError(
                 "searching all anchors needs faiss: pip install 'hypersynth[cpu]' (or [gpu])"
             ) from missing
+        faiss.omp_set_num_threads(torch.get_num_threads())
         index = faiss.IndexFlatIP(self.vectors.shape[1])
         index.add(self.vectors.numpy())
         return index
-
-
-def parquet_bytes(table: pa.Table) -> bytes:
-    """A table as the bytes of a Parquet file; the same table gives the same bytes."""
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
-
-
-def fixed_list(rows: Tensor, value_type: pa.DataType) -> pa.Array:
-    """Rows (N, K) as a column of fixed-size lists."""
-    values = pa.array(rows.contiguous().flatten().numpy()).cast(value_type)
-    return pa.FixedSizeListArray.from_arrays(values, rows.shape[1])
 
 
 def write_anchors(storage: Storage, identities: Identities, description: dict[str, Tensor | list[str]]) -> None:
@@ -117,7 +105,7 @@ def read_anchors(storage: Storage) -> Anchors:
             raise DatasetError(
                 f"{storage.url}/{part.name} does not have the size and sha256 that the certificate names"
             )
-        tables.append(pq.read_table(pa.BufferReader(data)))
+        tables.append(pq.read_table(pa.BufferReader(data), columns=["vector", "nearest_identity", "nearest_cosine"]))
     table = pa.concat_tables(tables).combine_chunks()
     vectors = table["vector"].combine_chunks()
     flat = torch.from_numpy(vectors.flatten().to_numpy(zero_copy_only=False).copy())

@@ -17,7 +17,7 @@ from samplers.errors import RecipeError
 class Backend(BaseModel):
     """How pictures are computed. Every field may change bytes, so every field is part of the plan."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     device: Literal["cpu", "cuda"] = "cpu"
     micro_batch: int = Field(16, ge=1, le=4096, description="pictures per call of the renderer")
     threads: int = Field(1, ge=1, le=256, description="CPU threads per worker")
@@ -37,9 +37,13 @@ def prepare(backend: Backend) -> None:
 def fingerprint(backend: Backend, renderer: dict[str, str]) -> dict[str, str]:
     """Names of what may change bits: device model, instruction set, libraries, and the renderer's own."""
     device = torch.cuda.get_device_name() if backend.device == "cuda" else platform.machine()
-    named = {name: _version(name) for name in ("hypersynth", "torch", "simplejpeg", "numpy")}
+    named = {name: _version(name) for name in _LIBRARIES}
     cpu = torch.backends.cpu.get_cpu_capability()
     return {"device": f"{backend.device}: {device}", "cpu_capability": cpu, "tf32": "off", **named, **renderer}
+
+
+#: Whose versions may show in the bytes: pictures, searches, JPEG, Parquet (which names its writer), the contact sheet.
+_LIBRARIES = ("hypersynth", "torch", "numba", "numpy", "simplejpeg", "pyarrow", "pillow")
 
 
 def _version(package: str) -> str:

@@ -17,6 +17,9 @@ from torch import Tensor
 from samplers.sphere import cosine, normalise
 from synth.anchors import Anchors
 
+#: Of the anchors that a float32 search puts first, so many are compared again in float64.
+_LEADING = 8
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -43,7 +46,7 @@ def gather_evidence(identity: Tensor, embedding: Tensor, anchors: Anchors) -> Ev
 class CosineToAnchor(BaseModel):
     """The picture's embedding must have at least a cosine of `min` to the person's anchor."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     kind: Literal["cosine_to_anchor"] = "cosine_to_anchor"
     encoder: str
     min: float = Field(ge=-1, le=1)
@@ -56,7 +59,7 @@ class CosineToAnchor(BaseModel):
 class NearestAnchor(BaseModel):
     """Of all people's anchors, the picture's embedding must be nearest to its own (searched by faiss)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     kind: Literal["nearest_anchor"] = "nearest_anchor"
     encoder: str
 
@@ -71,9 +74,10 @@ def _best_other(evidence: Evidence, anchors: Anchors) -> Tensor:
     """The largest cosine of each picture (B,) to another person's anchor: float64, -1 where there is no other."""
     if len(anchors.vectors) < 2:
         return torch.full(evidence.cosine.shape, -1.0, dtype=torch.float64)
-    found = torch.from_numpy(anchors.search.search(normalise(evidence.embedding).numpy(), 2)[1])
-    other = torch.where(found[:, 0] == evidence.identity, found[:, 1], found[:, 0])
-    return cosine(evidence.embedding, anchors.vectors[other])
+    leading = min(_LEADING, len(anchors.vectors))
+    found = torch.from_numpy(anchors.search.search(normalise(evidence.embedding).numpy(), leading)[1])
+    cosines = cosine(evidence.embedding[:, None].expand(-1, leading, -1), anchors.vectors[found])
+    return cosines.masked_fill(found == evidence.identity[:, None], -1.0).amax(1)
 
 
 Check = Annotated[CosineToAnchor | NearestAnchor, Field(discriminator="kind")]

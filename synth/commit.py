@@ -97,6 +97,6 @@ def read_commit(storage: Storage, shard: int) -> Commit | None:
 
 def committed_shards(storage: Storage) -> list[int]:
     """The numbers of all shards that have a commit, in order; files that are not ours are passed over."""
-    names = (stored.name.removeprefix(FOLDER) for stored in storage.list(FOLDER))
-    numbers = (name.removesuffix(".json") for name in names if name.endswith(".json"))
-    return [int(number) for number in numbers if number.isdecimal()]
+    names = {stored.name for stored in storage.list(FOLDER)}
+    numbers = (name.removeprefix(FOLDER).removesuffix(".json") for name in names)
+    return sorted(int(n) for n in numbers if n.isdecimal() and commit_name(int(n)) in names)

@@ -8,13 +8,13 @@ Shapes: B pictures, D dimensions of the identity vector, H x W pixels.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from samplers.attributes import Attribute
-from samplers.errors import RecipeError
+from samplers.errors import RecipeError, RenderError
 
 TEMPLATE_SIZE_PX = 112
 #: Five points of the ArcFace alignment template in a 112 x 112 picture (x, y in pixels): the eye on the picture's left,
@@ -36,7 +36,8 @@ class Views:
     anchor: Tensor  # float32 (B, D), unit length: the person
     vector: Tensor  # float32 (B, D), unit length: the person in this view
     attributes: dict[str, Tensor]  # (B,) each: float32 numbers, int64 positions among the choices
-    key: Tensor  # int64 (B, 2), two 32-bit words (samplers.random)
+    key: Tensor  # int64 (B, 2), two 32-bit words (samplers.random): each picture's own noise
+    person: Tensor  # int64 (B, 2), likewise: what stays with a person, whatever the view
 
     def __len__(self) -> int:
         return len(self.identity)
@@ -49,6 +50,7 @@ class Views:
             self.vector[rows],
             {name: values[rows] for name, values in self.attributes.items()},
             self.key[rows],
+            self.person[rows],
         )
 
     def to(self, device: torch.device | str) -> "Views":
@@ -59,6 +61,7 @@ class Views:
             self.vector.to(device),
             {name: values.to(device) for name, values in self.attributes.items()},
             self.key.to(device),
+            self.person.to(device),
         )
 
 
@@ -70,11 +73,25 @@ class Portraits:
     landmarks: Tensor | None  # float32 (B, 5, 2), x and y in pixels, in the order of `TEMPLATE_PX`; None if not known
 
 
+def checked_portraits(portraits: Portraits, count: int, size: int) -> Portraits:
+    """What a renderer gave, on the CPU. Raises RenderError unless it is `count` pictures of `size` pixels."""
+    images, landmarks = portraits.images, portraits.landmarks
+    if images.is_floating_point() and not bool(images.isfinite().all()):
+        raise RenderError("the renderer gave NaN or infinite pixels")
+    if images.dtype != torch.uint8 or images.shape != (count, size, size, 3):
+        given = f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}"
+        raise RenderError(f"the renderer gave {given} where uint8 ({count}, {size}, {size}, 3) was due")
+    if landmarks is not None and (landmarks.shape != (count, 5, 2) or not bool(landmarks.isfinite().all())):
+        raise RenderError(f"the renderer gave landmarks {tuple(landmarks.shape)} that are misshapen or not finite")
+    return Portraits(images.cpu(), None if landmarks is None else landmarks.cpu())
+
+
 class Renderer(Protocol):
     """What the engine asks of a renderer. `dimension` and `attributes` can be read from the class."""
 
     dimension: ClassVar[int]
     attributes: ClassVar[Mapping[str, Attribute]]
+    revision: ClassVar[int]  # raised whenever the same views give other pictures: builds must not go on across it
 
     def __init__(self, size: int, device: str = "cpu") -> None:
         """Load everything; `size` is the side of the pictures in pixels."""
@@ -123,3 +140,9 @@ def renderer_class(kind: str) -> type[Renderer]:
     if kind not in RENDERERS:
         raise RecipeError(f"unknown renderer {kind!r}; there are: {', '.join(RENDERERS)}")
     return RENDERERS[kind]()
+
+
+def build_renderer(settings: Mapping[str, Any], device: str) -> Renderer:
+    """The renderer of a recipe's section: its kind, and what else its constructor takes."""
+    options = {name: value for name, value in settings.items() if name != "kind"}
+    return renderer_class(settings["kind"])(**options, device=device)

@@ -15,20 +15,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-import simplejpeg
-import torch
 from torch import Tensor
 
 from samplers.errors import RenderError
 from samplers.pictures import Pictures, shard_range
-from synth.anchors import Anchors, parquet_bytes
+from synth.anchors import Anchors
 from synth.checks import Check, Evidence, gather_evidence
 from synth.commit import Commit, commit_shard, index_name, stored_file, tar_name
 from synth.encoder import Encoder
 from synth.index import index_table
+from synth.jpeg import encode_jpeg
 from synth.pack import Candidate, pack
-from synth.renderer import Portraits, Renderer, Views
+from synth.parquet import parquet_bytes
+from synth.renderer import Portraits, Renderer, Views, checked_portraits
 from synth.storage import Storage
 from synth.views import Variety, attempt_index, draw_views, named_values
 
@@ -43,6 +42,7 @@ class ShardSpec:
     pictures: Pictures
     shards: int
     variety: Variety
+    size_px: int  # of a picture's side
     checks: tuple[Check, ...]
     attempts: int  # pictures drawn at most for one place
     exhausted: Exhausted  # what becomes of a place when every attempt was refused
@@ -155,10 +155,10 @@ def _draw_batch(making: Making, batch: list[int], attempt: int) -> list[int]:
         views = draw_views(spec.variety, tools.anchors, attempt_index(making.places[padded], attempt))
         attributes = named_values(spec.variety.declared, views)
     with ledger.timed("render"):
-        portraits = tools.renderer.portraits(views)
-        images = checked_pictures(portraits.images, len(views))
+        portraits = checked_portraits(tools.renderer.portraits(views), len(views), spec.size_px)
     with ledger.timed("check"):
-        evidence, reasons = _examine(spec, tools, images, views)
+        evidence, reasons = _examine(spec, tools, portraits.images, views)
+    images = portraits.images.numpy()
     for row, place in enumerate(batch):
         wanted = reasons[row] is None or spec.exhausted == "keep_best"
         candidate = Candidate(
@@ -168,7 +168,7 @@ def _draw_batch(making: Making, batch: list[int], attempt: int) -> list[int]:
             cosine=float(evidence.cosine[row]) if evidence else None,
             landmarks=_landmark_row(portraits, row),
             embedding=evidence.embedding[row].tolist() if evidence and spec.embeddings else None,
-            jpeg=making.encoding.submit(encode_jpeg, images[row].numpy(), spec.jpeg_quality) if wanted else None,
+            jpeg=making.encoding.submit(encode_jpeg, images[row], spec.jpeg_quality) if wanted else None,
         )
         _record(ledger, place, candidate, best=spec.exhausted == "keep_best")
     return [place for place, reason in zip(batch, reasons, strict=False) if reason]
@@ -213,22 +213,3 @@ def _examine(spec: ShardSpec, tools: Tools, images: Tensor, views: Views) -> tup
         keep = check.examine(evidence, tools.anchors).keep.tolist()
         reasons = [reason or (None if ok else check.kind) for reason, ok in zip(reasons, keep, strict=True)]
     return evidence, reasons
-
-
-def checked_pictures(images: Tensor, count: int) -> Tensor:
-    """The renderer's pictures, on the CPU. Raises RenderError unless they are uint8 (count, H, H, 3)."""
-    if images.is_floating_point() and not bool(images.isfinite().all()):
-        raise RenderError("the renderer gave NaN or infinite pixels")
-    size = images.shape[1] if images.ndim == 4 else 0
-    if images.dtype != torch.uint8 or images.shape != (count, size, size, 3) or not size:
-        given = f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}"
-        raise RenderError(f"the renderer gave {given} where uint8 ({count}, size, size, 3) was due")
-    return images.cpu()
-
-
-def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
-    """A picture uint8 (H, W, 3) RGB as a JPEG with full colour resolution (4:4:4)."""
-    encoded: bytes = simplejpeg.encode_jpeg(
-        np.ascontiguousarray(image), quality=quality, colorspace="RGB", colorsubsampling="444"
-    )
-    return encoded

@@ -1,7 +1,7 @@
 """Storage: the one door to folders and buckets. Nothing else in Hypersynth opens an output path.
 
 Names are relative, with forward slashes. A written object is whole or absent, never half there. This module does not
-know what the objects hold, nor which of them belong together: that is the commit's business (`synth.shard`).
+know what the objects hold, nor which of them belong together: that is the commit's business (`synth.commit`).
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -29,7 +29,8 @@ class Stored:
 class Storage(Protocol):
     """A folder or bucket. Every method raises StorageError, in one line, when the outside world refuses."""
 
-    url: str
+    url: str  # as the user wrote it, for messages
+    location: str  # the same place, from anywhere: for workers elsewhere
 
     def read(self, name: str) -> bytes:
         """The whole object."""
@@ -78,6 +79,7 @@ class LocalStorage:
     def __init__(self, folder: str | Path) -> None:
         self._root = Path(folder).absolute()
         self.url = str(folder)
+        self.location = str(self._root)
 
     def _path(self, name: str) -> Path:
         path = self._root / name
@@ -120,6 +122,8 @@ class LocalStorage:
     def replace(self, name: str, data: bytes) -> None:
         """Store durably, whatever lies there."""
         with self._unfinished(name, data) as (unfinished, path):
+            if path.exists() and not path.is_file():
+                raise StorageError(f"cannot write {self.url}/{name}: it is there, and not a file")
             unfinished.replace(path)
             _flush_folder(path.parent)
 
@@ -129,9 +133,7 @@ class LocalStorage:
         path = self._path(name)
         with _explained(self.url, name, "write"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            (self._root / _UNFINISHED).mkdir(exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=self._root / _UNFINISHED)
-            unfinished = Path(temporary)
+            descriptor, unfinished = self._open_unfinished()
             try:
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(data)
@@ -141,10 +143,24 @@ class LocalStorage:
                 yield unfinished, path
             finally:
                 unfinished.unlink(missing_ok=True)
+                with suppress(OSError):  # others still write there
+                    unfinished.parent.rmdir()
+
+    def _open_unfinished(self) -> tuple[int, Path]:
+        folder = self._root / _UNFINISHED
+        while True:
+            folder.mkdir(exist_ok=True)
+            try:
+                descriptor, name = tempfile.mkstemp(dir=folder)
+            except FileNotFoundError:  # another writer has just tidied up
+                continue
+            return descriptor, Path(name)
 
     def list(self, prefix: str) -> list[Stored]:
         """All objects whose names begin with `prefix` (a folder name with its slash), sorted by name."""
         with _explained(self.url, prefix, "list"):
+            if self._root.exists() and not self._root.is_dir():
+                raise StorageError(f"{self.url} is not a folder")
             folder = self._path(prefix)
             files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
             names = ((path, path.relative_to(self._root)) for path in files)
@@ -183,6 +199,8 @@ def _flush_folder(folder: Path) -> None:
 
 def open_storage(url: str) -> Storage:
     """The storage behind a URL: a folder. Raises StorageError for a scheme that this version does not serve."""
+    if not url.removeprefix("file://"):
+        raise StorageError("an empty URL names no folder")
     scheme, separator, _ = url.partition("://")
     if separator and scheme != "file":
         raise StorageError(f"{url}: this version stores in folders only, not in {scheme}://")

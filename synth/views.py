@@ -36,6 +36,7 @@ def draw_views(variety: Variety, anchors: Anchors, index: Tensor) -> Views:
         vector=variety.vector.draw(variety.seed, index, anchor, anchors.nearest_cosine[identity]),
         attributes=draw_attributes(variety.seed, variety.declared, variety.laws, index),
         key=random.picture_keys(variety.seed, index),
+        person=random.person_keys(variety.seed, identity),
     )
 
 

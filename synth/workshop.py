@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
+
 from samplers.errors import DatasetError, HypersynthError, MissingPackageError, RecipeError, RenderError, StorageError
 from synth.anchors import read_anchors
 from synth.backend import Backend, fingerprint, prepare
 from synth.commit import Commit
 from synth.encoder import build_encoder
-from synth.renderer import renderer_class
+from synth.renderer import build_renderer
 from synth.shard import ShardSpec, ShardTask, Tools, make_shard
 from synth.storage import Storage, open_storage
 
@@ -37,7 +39,7 @@ class ShardFailure:
     """A shard that could not be made: what kind of trouble, one line, and for bugs where it happened."""
 
     shard: int
-    kind: str  # "settings", "storage", "contract" or "bug"; the cluster adds "lost" and "memory"
+    kind: str  # "settings", "storage", "contract", "memory" or "bug"; the cluster adds "lost"
     message: str
     traceback: str = ""
 
@@ -56,8 +58,7 @@ class Workshop:
     def _tools(self) -> Tools:
         spec = self._spec
         prepare(spec.backend)
-        options = {name: value for name, value in spec.renderer.items() if name != "kind"}
-        renderer = renderer_class(spec.renderer["kind"])(**options, device=spec.backend.device)
+        renderer = build_renderer(spec.renderer, spec.backend.device)
         encoder = build_encoder(spec.encoder) if spec.encoder else None
         return Tools(read_anchors(self._storage), renderer, encoder, fingerprint(spec.backend, renderer.fingerprint()))
 
@@ -79,6 +80,8 @@ _KINDS: dict[type[HypersynthError], str] = {
 
 
 def _failure(shard: int, trouble: Exception) -> ShardFailure:
+    if isinstance(trouble, MemoryError | torch.OutOfMemoryError):
+        return ShardFailure(shard, "memory", f"out of memory: {str(trouble).partition(chr(10))[0]}")
     for error, kind in _KINDS.items():
         if isinstance(trouble, error):
             return ShardFailure(shard, kind, str(trouble))

@@ -31,6 +31,7 @@ class BarcodeRenderer:
     """Draws numbers; see the module."""
 
     dimension: ClassVar[int] = DIMENSION
+    revision: ClassVar[int] = 1
     attributes: ClassVar[Mapping[str, Attribute]] = {
         "damage": Attribute(
             "Share of the vector's numbers that are replaced by noise, so that checks have something to refuse.",

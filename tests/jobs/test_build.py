@@ -12,7 +12,7 @@ import pytest
 from jobs.recipe import Recipe, load_recipe
 from jobs.status import read_status
 from jobs.verify import drop_damaged, verify
-from samplers.errors import BuildError, DatasetError, PlanMismatchError, SaturationError, StorageError
+from samplers.errors import DatasetError, PlanMismatchError, SaturationError, StorageError
 from synth.anchors import CERTIFICATE
 from synth.commit import commit_name, index_name, tar_name
 from synth.storage import LocalStorage
@@ -112,14 +112,10 @@ def test_damaged_identities_are_noticed_and_drawn_again(small_recipe: Recipe, co
 
 
 @pytest.mark.parametrize("name", [tar_name(3), index_name(3)])
-def test_a_missing_file_is_found_before_sealing_and_made_by_the_next_build(
-    small_recipe: Recipe, copy: Path, name: str
-) -> None:
+def test_a_missing_file_is_found_before_sealing_and_made_again(small_recipe: Recipe, copy: Path, name: str) -> None:
     before = digests(copy)
     (copy / "dataset.json").unlink()
     (copy / name).unlink()
-    with pytest.raises(BuildError, match="000003 were damaged"):
-        build_here(small_recipe, copy)
     assert build_here(small_recipe, copy) == 1
     assert digests(copy) == before
 
@@ -128,10 +124,39 @@ def test_a_commit_of_another_plan_is_found_before_sealing(small_recipe: Recipe, 
     before, commit = digests(copy), copy / commit_name(3)
     (copy / "dataset.json").unlink()
     commit.write_text(commit.read_text().replace('"plan_hash": "', '"plan_hash": "f'))
-    with pytest.raises(BuildError, match="000003 were damaged"):
-        build_here(small_recipe, copy)
     assert build_here(small_recipe, copy) == 1
     assert digests(copy) == before
+
+
+@pytest.mark.parametrize("name", ["plan.json", "recipe.yaml"])
+@pytest.mark.parametrize("damage", [None, b"", b"[1]"])
+def test_a_build_mends_the_record_of_its_plan(
+    small_recipe: Recipe, copy: Path, name: str, damage: bytes | None
+) -> None:
+    before = digests(copy)
+    (copy / name).unlink()
+    if damage is not None:
+        (copy / name).write_bytes(damage)
+    with pytest.raises((DatasetError, StorageError)):
+        verify(LocalStorage(copy))
+    with pytest.raises(PlanMismatchError, match="holds another plan"):
+        build_here(load_recipe("barcode", {**SMALL, "seed": 9}), copy)
+    assert build_here(small_recipe, copy) == 0
+    assert digests(copy) == before
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(small_recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("my notes")
+    with pytest.raises(PlanMismatchError, match="holds files, but nothing that hypersynth built"):
+        build_here(small_recipe, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+def test_a_tar_that_is_not_the_plans_is_named(copy: Path) -> None:
+    shutil.copy(copy / tar_name(1), copy / tar_name(9))
+    assert verify(LocalStorage(copy)).faults == [
+        "shards/000009.tar is no part of this dataset, but readers would take it for one: remove it"
+    ]
 
 
 def test_another_plan_is_refused_with_both_hashes(copy: Path) -> None:

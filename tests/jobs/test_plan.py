@@ -75,7 +75,7 @@ def test_a_folder_belongs_to_the_plan_that_claimed_it_first(storage: LocalStorag
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'"text"', b"\xff"])
 def test_a_damaged_plan_is_told_in_one_line(storage: LocalStorage, damage: bytes) -> None:
     storage.replace("plan.json", damage)
-    with pytest.raises(DatasetError, match=r"^.*/out/plan\.json is damaged$"):
+    with pytest.raises(DatasetError, match=r"^.*/out/plan\.json is damaged; build again to mend it$"):
         stored_hash(storage)
 
 

@@ -51,6 +51,10 @@ def refusal(folder: Path, text: str) -> str:
         (("name: small", "name: Not A Name"), ", line 1: name: "),
         (("name: small", "name: ["), ", line 3: not YAML"),
         ((GOOD, "- a list"), ": a recipe is a mapping"),
+        (("2026-11-20", "2026-13-20"), ": not YAML: month must be in 1..12"),
+        (("name: small", "name: &name small\nlicense: *name"), ": a recipe says everything outright"),
+        (("date", "\x07date"), ": not YAML"),
+        (("name: small", f"name: {'[' * 3000}{']' * 3000}"), ": not YAML"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_with_its_place(tmp_path: Path, change: tuple[str, str], message: str) -> None:
@@ -66,6 +70,8 @@ def test_a_mistake_is_told_in_one_line_with_its_place(tmp_path: Path, change: tu
         ("tint: {kind: choice, weights: {pink: 1}}", "has no choice 'pink'; it has grey, black, white"),
         ("tint: {kind: uniform, low: 0, high: 1}", "is a choice of grey, black, white"),
         ("damage: {kind: unifrom, low: 0, high: 1}", "'unifrom'"),
+        ("damage: {kind: constant, value: .nan}", "finite number"),
+        ("damage: {kind: normal, std: .inf, low: 0, high: 1}", "finite number"),
     ],
 )
 def test_attributes_are_held_against_the_renderer(tmp_path: Path, attributes: str, message: str) -> None:

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.detector import detected
-from bench.head import HARMLESS, cosine_spread, people, portraits
+from bench.head import cosine_spread, detection, people, portraits
 from samplers.attributes import Attribute
 from synth.renderer import TEMPLATE_PX, Views
 from synth.renderers.head import HeadRenderer
@@ -147,8 +146,8 @@ def test_traits_are_nearly_independent() -> None:
     assert cosine_spread([trait.name for trait in TRAITS]) < 0.09
 
 
-def test_a_face_detector_finds_the_faces(renderer: HeadRenderer) -> None:
-    views = portraits(people(60, seed=11), HARMLESS)
-    sun = HeadRenderer.attributes["glasses"].choices.index("sun")
-    bare = views.select(views.attributes["glasses"] != sun)
-    assert detected(renderer.render(bare)).double().mean() >= 0.93  # 97 % over many: `python -m bench head`
+def test_a_face_detector_finds_the_faces() -> None:
+    """A spot check; the bars of 97 % and 85 % are held over 500 people by `python -m bench head`."""
+    found = detection(60)
+    assert found["frontal"] >= 0.93
+    assert found["within 30 degrees"] >= 0.8

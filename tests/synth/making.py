@@ -41,6 +41,7 @@ def spec(*, laws: dict[str, Law] | None = None, **changes: Any) -> ShardSpec:
         "pictures": Pictures(PEOPLE, VIEWS, 1),
         "shards": 1,
         "variety": Variety(1, Cone(min_cosine=0.8), declared, complete_laws(declared, laws or {})),
+        "size_px": 32,
         "checks": (CosineToAnchor(encoder="barcode", min=0.7), NearestAnchor(encoder="barcode")),
         "attempts": 2,
         "exhausted": "reject",

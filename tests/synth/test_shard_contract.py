@@ -84,7 +84,7 @@ def one_nan(values: Tensor) -> Tensor:
     [
         (one_nan, "NaN or infinite pixels"),
         (lambda images: images / 0, "NaN or infinite pixels"),
-        (lambda images: images.float(), r"float32 \(16, 32, 32, 3\) where uint8 \(16, size, size, 3\)"),
+        (lambda images: images.float(), r"float32 \(16, 32, 32, 3\) where uint8 \(16, 32, 32, 3\)"),
         (lambda images: images.short(), r"int16 \(16, 32, 32, 3\) where uint8"),
         (lambda images: images[:-1], r"uint8 \(15, 32, 32, 3\) where uint8 \(16,"),
         (lambda images: images[:, :-1], r"uint8 \(16, 31, 32, 3\)"),

@@ -195,6 +195,7 @@ def test_list_names_objects_in_order_and_ignores_unfinished_ones(storage: LocalS
     assert storage.list("a/") == []
     for name in ("a/2", "b/1", "a/1", "a/0/3"):
         storage.create(name, name.encode())
+    (tmp_path / "out" / ".unfinished").mkdir()
     (tmp_path / "out" / ".unfinished" / "half").write_bytes(b"half")
     assert storage.list("a/") == [Stored("a/0/3", 5), Stored("a/1", 3), Stored("a/2", 3)]
     assert [stored.name for stored in storage.list("")] == ["a/0/3", "a/1", "a/2", "b/1"]
@@ -203,6 +204,7 @@ def test_list_names_objects_in_order_and_ignores_unfinished_ones(storage: LocalS
 def test_sweep_removes_what_was_left_unfinished_and_nothing_else(storage: LocalStorage, tmp_path: Path) -> None:
     storage.sweep()
     storage.create("a", b"one")
+    (tmp_path / "out" / ".unfinished").mkdir()
     (tmp_path / "out" / ".unfinished" / "half").write_bytes(b"half")
     storage.sweep()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]

@@ -53,6 +53,7 @@ class HeadRenderer:
     """Renders heads; see the module."""
 
     dimension: ClassVar[int] = len(TRAITS)
+    revision: ClassVar[int] = 1
     attributes: ClassVar[Mapping[str, Attribute]] = ATTRIBUTES
 
     def __init__(self, size: int = 112, device: str = "cpu", kernel: str = "auto") -> None:
@@ -102,9 +103,7 @@ class HeadRenderer:
             yield views.select(slice(start, start + self._at_once)).to(self._device)
 
     def _subject(self, views: Views) -> Subject:
-        return Subject(
-            self._table.named(views.anchor, views.vector), views.attributes, views.key, _person_key(views.identity)
-        )
+        return Subject(self._table.named(views.anchor, views.vector), views.attributes, views.key, views.person)
 
     def _landmarks(self, views: Views) -> tuple[Tensor]:
         subject = self._subject(views)
@@ -182,12 +181,3 @@ def _over(glass: Tensor, behind: Tensor) -> Tensor:
     through = 1 - glass[..., 3:]
     colour = (glass[..., :3] + behind[..., :3] * behind[..., :3] * through).sqrt()
     return torch.cat((colour, 1 - (1 - behind[..., 3:]) * through), -1) * CHANNEL_ONE
-
-
-def _person_key(identity: Tensor) -> Tensor:
-    """A key made from the person's number alone, so that patterns stay while traits are varied: int64 (B, 2)."""
-    # Whole numbers that wrap around, stirred twice: as good as a draw from `samplers.random` here, and much quicker.
-    stirred = torch.stack([(identity + 1) * odd for odd in (-0x61C8864680B583EB, 0x2545F4914F6CDD1D)], -1)
-    for _ in range(2):
-        stirred = (stirred ^ ((stirred >> 29) & 0x7FFFFFFFF)) * 0x369DEA0F31A53F85
-    return (stirred >> 24) & 0xFFFFFFFF

@@ -32,8 +32,8 @@ def _directions(count: int) -> Array:
 
 
 def _frame(direction: Array) -> tuple[Array, Array]:
-    helper = np.array((0.0, 1.0, 0.0)) if abs(direction[1]) < 0.9 else np.array((1.0, 0.0, 0.0))
-    right = np.cross(helper, direction)
+    upright = np.array((0.0, 1.0, 0.0)) if abs(direction[1]) < 0.9 else np.array((1.0, 0.0, 0.0))
+    right = np.cross(upright, direction)
     right = right / np.sqrt(np.sum(right**2))
     return right, np.cross(direction, right)
 

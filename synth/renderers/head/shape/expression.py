@@ -1,6 +1,6 @@
 """What changes within a person: expressions, ageing, and the pull of the sex-like and weight-like axes on the shape.
 
-Like `shape`, tables of moves per unit of a coefficient; and the coefficients themselves, from attributes and shared
+Like `features`, tables of moves per unit of a coefficient; and the coefficients themselves, from attributes and shared
 axes. Lids are not here: they slide over eyeballs, see `lids_closing` and `Face`. Strengths are chosen by eye.
 
 Shapes: B pictures.

@@ -110,7 +110,6 @@ class Scene:
     small: ShapeSet = ShapeSet()
 
 
-GREY: Final = (0.32, 0.32, 0.33)
 WOOD: Final = (0.2, 0.11, 0.06)
 SCENES: Final = {
     "studio": Scene((0.3, 0.31, 0.33), (0.42, 0.43, 0.45), (0.34, 0.34, 0.36), horizon=0.1, sharp=0.0, tint=0.2),

@@ -127,6 +127,7 @@ def _levelled(pictures: Tensor) -> Tensor:
 
 def measure() -> list[Measurement]:
     """All figures that the project promises of the head."""
+    torch.set_num_threads(1)  # as in a build; pictures made one at a time gain nothing from more
     found = detection(500)
     effects = trait_effects()
     visible = [name for name, effect in effects.items() if effect >= VISIBLE_GREY_LEVELS]

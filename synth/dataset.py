@@ -1,7 +1,7 @@
 """The dataset: what a build leaves when all its shards are done, and the record that says so, `dataset.json`.
 
-Sealing holds every commit against the stored bytes, counts, and writes the manifest last: without it there is no
-dataset. This module does not know how shards are made, nor what to do about a damaged one: it names them.
+Commits are held against the stored bytes and counted; `synth.seal` writes the manifest, last of all: without it there
+is no dataset. This module does not know how shards are made, nor what to do about a damaged one: it names them.
 """
 
 import json

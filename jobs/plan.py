@@ -18,7 +18,7 @@ from synth.commit import committed_shards, read_commit
 from synth.dataset import Profile
 from synth.renderer import renderer_class
 from synth.shard import ShardSpec
-from synth.storage import Storage
+from synth.storage import Storage, json_bytes
 from synth.views import Variety
 from synth.workshop import WorkshopSpec
 
@@ -101,7 +101,7 @@ def plan_document(plan: Plan) -> bytes:
         "order": plan.pictures.order,
         "seed": plan.pictures.seed,
     }
-    return (json.dumps(document, sort_keys=True, indent=1) + "\n").encode()
+    return json_bytes(document)
 
 
 def recipe_document(recipe: Recipe) -> bytes:

@@ -21,7 +21,7 @@ from samplers.identities import Identities
 from samplers.separation import Certificate
 from synth.commit import StoredFile, stored_file
 from synth.parquet import fixed_list, parquet_bytes
-from synth.storage import Storage
+from synth.storage import Storage, json_bytes
 
 FOLDER = "identities/"
 CERTIFICATE = "identities/certificate.json"
@@ -72,7 +72,7 @@ def write_anchors(storage: Storage, identities: Identities, description: dict[st
         parts.append(stored_file(f"{FOLDER}part-{part:05d}.parquet", data))
         storage.replace(parts[-1].name, data)
     certificate = certificate_document(identities.certificate, parts)
-    storage.replace(CERTIFICATE, (json.dumps(certificate, sort_keys=True, indent=1) + "\n").encode())
+    storage.replace(CERTIFICATE, json_bytes(certificate))
 
 
 def certificate_document(certificate: Certificate, parts: Sequence[StoredFile]) -> dict[str, Any]:

@@ -5,13 +5,13 @@ Face's, so that a folder uploaded there is read as WebDataset. This module does 
 """
 
 import datetime
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from synth.dataset import Dataset
+from synth.storage import json_bytes
 
 CARD_NAME = "README.md"
 CROISSANT_NAME = "croissant.json"
@@ -161,7 +161,7 @@ def croissant(dataset: Dataset, words: Words) -> bytes:
         "distribution": [*shards, pictures],
         "recordSet": [{"@type": "cr:RecordSet", "@id": "samples", "name": "samples", "field": _fields()}],
     }
-    return (json.dumps(record, sort_keys=True, indent=1) + "\n").encode()
+    return json_bytes(record)
 
 
 def _fields() -> list[dict[str, Any]]:

@@ -4,12 +4,10 @@ A shard is done if and only if its commit exists. A tar or index without a commi
 module does not know how a shard is made.
 """
 
-import json
-
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from samplers.errors import DatasetError, StorageError
-from synth.storage import Storage, sha256
+from synth.storage import Storage, json_bytes, sha256
 
 FOLDER = "shards/"
 
@@ -75,7 +73,7 @@ def commit_shard(storage: Storage, commit: Commit, tar: bytes, index: bytes) -> 
         for file, data in ((commit.tar, tar), (commit.index, index)):
             if not storage.create(file.name, data):
                 storage.replace(file.name, data)
-        data = (json.dumps(commit.model_dump(), sort_keys=True, indent=1) + "\n").encode()
+        data = json_bytes(commit.model_dump())
         if storage.create(commit_name(commit.shard), data):
             return commit
         standing = read_commit(storage, commit.shard)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from samplers.errors import DatasetError
 from synth.commit import Commit, StoredFile, read_commit
-from synth.storage import Storage
+from synth.storage import Storage, json_bytes
 
 NAME = "dataset.json"
 
@@ -103,7 +103,7 @@ def make_manifest(profile: Profile, commits: Iterable[Commit], certificate: dict
 
 def manifest_bytes(dataset: Dataset) -> bytes:
     """The manifest as it is stored."""
-    return (json.dumps(dataset.model_dump(), sort_keys=True, indent=1) + "\n").encode()
+    return json_bytes(dataset.model_dump())
 
 
 def read_manifest(storage: Storage) -> Dataset:

@@ -5,6 +5,7 @@ know what the objects hold, nor which of them belong together: that is the commi
 """
 
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from samplers.errors import StorageError
 
@@ -68,6 +69,11 @@ class Storage(Protocol):
 def sha256(data: bytes) -> str:
     """The sha256 of bytes, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+def json_bytes(document: Any) -> bytes:
+    """A document as it is stored: the same one always gives the same bytes."""
+    return (json.dumps(document, sort_keys=True, indent=1) + "\n").encode()
 
 
 _UNFINISHED = ".unfinished"

@@ -88,8 +88,10 @@ def noise_index(key: Tensor, purpose: str) -> Tensor:
     return row.expand(len(key), 3)
 
 
-def permute(key: Key, index: Tensor, n: int) -> Tensor:
+def permute(key: Tensor | Key, index: Tensor, n: int) -> Tensor:
     """A keyed bijection of [0, n): int64 of any shape to the same shape, in O(1) memory per item.
+
+    With a key (B, 2) for each row, index is (B,), and each row is put through its own key's bijection.
 
     A balanced Feistel network over the smallest even number of bits that holds n, with Philox as its round function;
     results outside [0, n) walk on along their cycle (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002).
@@ -104,10 +106,11 @@ def permute(key: Key, index: Tensor, n: int) -> Tensor:
     value = index.flatten()
     walking = torch.ones_like(value, dtype=torch.bool)
     while bool(walking.any()):
+        walking_key = key[walking] if isinstance(key, Tensor) else key
         left, right = value[walking] >> half, value[walking] & mask
         for turn in range(_FEISTEL_ROUNDS):
             counter = torch.stack((right & _WORD, right >> 32, torch.full_like(right, turn), right * 0), -1)
-            left, right = right, left ^ (philox(counter, key)[:, 0] & mask)
+            left, right = right, left ^ (philox(counter, walking_key)[:, 0] & mask)
         value = value.masked_scatter(walking, (left << half) | right)
         walking = value >= n
     return value.view_as(index)

@@ -82,6 +82,19 @@ def test_permute_refuses_what_lies_outside(index: int, n: int) -> None:
 
 def test_an_empty_permutation_is_empty() -> None:
     assert random.permute(KEY, torch.arange(0), 5).tolist() == []
+    assert random.permute(torch.empty(0, 2, dtype=torch.int64), torch.arange(0), 5).tolist() == []
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(PAIR, min_size=1, max_size=5), st.integers(1, 100))
+def test_permute_puts_each_row_through_its_own_keys_bijection(keys: list[tuple[int, int]], n: int) -> None:
+    places = random.permute(torch.tensor(keys).repeat_interleave(n, 0), torch.arange(n).repeat(len(keys)), n)
+    for key, row in zip(keys, places.view(len(keys), n), strict=True):
+        assert row.tolist() == random.permute(key, torch.arange(n), n).tolist()
+
+
+def test_permute_gives_the_places_it_always_gave() -> None:
+    assert random.permute((1, 2), torch.arange(10), 10).tolist() == [5, 1, 8, 7, 4, 6, 0, 2, 9, 3]
 
 
 @settings(deadline=None, max_examples=30)

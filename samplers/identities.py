@@ -1,14 +1,49 @@
 """Identities: the people of a dataset as separated unit vectors, with the certificate of their separation.
 
-One function, from settings to a record. This module does not know how a person looks, nor where the record is stored.
+One function, from a specification to a record: drawn from a prior and sifted, or moved apart by packing, then compared
+all with all. This module does not know how a person looks, nor where the record is stored.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
-from samplers.priors import Prior
-from samplers.separation import Certificate, certify, nearest_neighbours, separate
+from samplers import packing
+from samplers.certificate import Certificate, certify
+from samplers.cones import prove_cones
+from samplers.errors import SaturationError
+from samplers.hands import Hands
+from samplers.packing import PackingLaw, PackingState
+from samplers.pairs import compare_all
+from samplers.priors import Candidates, Prior, check_dimension
+from samplers.separation import Separated, Wanted, refuse_impossible, separate
+from samplers.variations import Variation
+
+#: Candidates whose pairs show what the prior alone would give.
+_PRIOR_SAMPLE = 4096
+
+
+@dataclass(frozen=True)
+class IdentitySpec:
+    """Who is wanted."""
+
+    prior: Prior
+    seed: int
+    dimension: int
+    wanted: Wanted
+    variation: Variation  # of their views; its cones are proved disjoint where it promises that
+    packing: PackingLaw | None = None
+
+
+@dataclass(frozen=True)
+class Course:
+    """How the identities were found; for plots and the curious, not for the proof."""
+
+    candidates: int  # drawn from the prior until all were found
+    prior_histogram: tuple[int, ...]  # pairs of candidates by cosine, bins as in the certificate
+    packing: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -16,21 +51,94 @@ class Identities:
     """All people of a dataset."""
 
     vectors: Tensor  # float32 (I, D), unit length: the anchors
+    norm: Tensor  # float32 (I,), the length of each one's feature before it was scaled to one
+    group: tuple[str, ...] | None  # each one's label; None where the prior has no groups
+    candidate: Tensor  # int64 (I,), the number of each one's candidate
     nearest: Tensor  # int64 (I,), each one's nearest other identity
-    nearest_cosine: Tensor  # float32 (I,)
+    nearest_cosine: Tensor  # float32 (I,), rounded up
     certificate: Certificate
-    candidates: int  # drawn from the prior until all were found
+    course: Course
 
 
-def draw_identities(prior: Prior, seed: int, count: int, dimension: int, max_cosine: float) -> Identities:
-    """Draw `count` identities of `dimension` numbers from a prior, no two with a cosine above `max_cosine`.
+class PackingLog(Protocol):
+    """Where packing keeps its state, so that it can go on after an interruption."""
 
-    Raises SaturationError, within a bounded number of candidates, if they do not fit.
+    def load(self) -> PackingState | None:
+        """The state to go on from."""
+        ...
+
+    def note(self, state: PackingState) -> None:
+        """Is told the state after every step."""
+        ...
+
+
+class NoLog:
+    """Packing from the start, kept nowhere."""
+
+    def load(self) -> PackingState | None:
+        """Nothing to go on from."""
+        return None
+
+    def note(self, state: PackingState) -> None:
+        """Forget it."""
+
+
+def draw_identities(spec: IdentitySpec, hands: Hands, log: PackingLog | None = None) -> Identities:
+    """Find the identities of a specification; the same for any hands.
+
+    Raises RecipeError where the prior does not fit or no arrangement can keep the limit, SaturationError, within a
+    bounded number of candidates or steps, where the identities do not fit.
     """
-    separated = separate(lambda first, n: prior.draw(seed, first, n, dimension), count, max_cosine)
-    neighbours = nearest_neighbours(separated.vectors)
-    certificate = certify(separated.vectors, neighbours, max_cosine)
-    assert certificate.holds, "the greedy rule let a pair pass"
+    check_dimension(spec.prior, spec.dimension)
+    refuse_impossible(spec.wanted, spec.dimension)
+    found, moves = _find(spec, hands, log or NoLog())
+    people, limit = found.people, spec.wanted.max_cosine
+    pairs = compare_all(people.vectors, hands, histogram=True)
+    nearest_cosine = rounded_up(pairs.cosine)
+    cones = prove_cones(spec.variation, pairs.nearest, nearest_cosine)
+    certificate = certify(people.vectors, pairs, limit, cones)
+    if not certificate.holds:
+        assert moves is not None, "the greedy rule let a pair pass"
+        raise SaturationError(
+            f"packing reached a largest cosine of {certificate.max_cosine:.4f} in {moves['steps']} steps, "
+            f"not {limit:g}; allow more identities.packing.steps, pull less, or raise identities.separation.max_cosine"
+        )
+    labels = [group.label for group in spec.prior.groups]
     return Identities(
-        separated.vectors, neighbours.nearest, neighbours.cosine.float(), certificate, separated.candidates
+        vectors=people.vectors,
+        norm=people.norm,
+        group=tuple(labels[group] for group in people.group.tolist()) if any(labels) else None,
+        candidate=found.candidate,
+        nearest=pairs.nearest,
+        nearest_cosine=nearest_cosine,
+        certificate=certificate,
+        course=Course(found.drawn, _prior_histogram(spec, hands), moves),
     )
+
+
+def _find(spec: IdentitySpec, hands: Hands, log: PackingLog) -> tuple[Separated, dict[str, Any] | None]:
+    """The people, and the course of packing."""
+    if spec.packing is None:
+        return separate(spec.prior, spec.seed, spec.dimension, spec.wanted, hands), None
+    anybody = replace(spec.wanted, max_cosine=1.0)
+    first = separate(spec.prior, spec.seed, spec.dimension, anybody, hands)
+    state = log.load() or packing.start_packing(first.people.vectors)
+    for moved in packing.pack(state, spec.packing, hands):
+        log.note(moved)
+        state = moved
+    people = Candidates(packing.packed(state), first.people.norm, first.people.group)
+    return Separated(people, first.candidate), packing.describe(state)
+
+
+def _prior_histogram(spec: IdentitySpec, hands: Hands) -> tuple[int, ...]:
+    total = _PRIOR_SAMPLE if spec.prior.size is None else min(_PRIOR_SAMPLE, spec.prior.size)
+    sample = spec.prior.draw(spec.seed, torch.arange(total), spec.dimension)
+    histogram = compare_all(sample.vectors, hands, histogram=True).histogram
+    assert histogram is not None
+    return tuple(histogram.tolist())
+
+
+def rounded_up(cosine: Tensor) -> Tensor:
+    """float64 as float32, never smaller: an angle that is half of the one to a neighbour must not become wider."""
+    single = cosine.float()
+    return torch.where(single.double() < cosine, torch.nextafter(single, torch.tensor(torch.inf)), single)

@@ -12,14 +12,20 @@ from rich.table import Table
 from bench.machine import machine
 from bench.measure import Measurement
 
-SUBJECTS = ("head", "overhead", "writing", "reading")
+SUBJECTS = ("head", "overhead", "writing", "reading", "certificate", "separation", "packing")
+LONG = ("growth", "packing_large")  # only when named: a quarter of an hour each
 RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
     """Measure the subjects named, or all."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("subjects", nargs="*", choices=[*SUBJECTS, []], help="what to measure; all if nothing is named")
+    parser.add_argument(
+        "subjects",
+        nargs="*",
+        choices=[*SUBJECTS, *LONG, []],
+        help="what to measure; all but the long ones if nothing is named",
+    )
     parser.add_argument("--json", type=Path, help="where the figures go; default: bench/results/DATE-SUBJECT.json")
     chosen = parser.parse_args()
     where = machine()

@@ -42,7 +42,7 @@ def portraits(vectors: Tensor, laws: dict[str, Law] | None = None, seed: int = S
     else:
         attributes = draw_attributes(seed, declared, complete_laws(declared, laws), index)
     keys = random.picture_keys(seed, index), random.person_keys(seed, rows)
-    return Views(rows, vectors, vectors, attributes, *keys)
+    return Views(rows, vectors, vectors, torch.ones(len(vectors)), attributes, *keys)
 
 
 def pictures_per_second(size: int, count: int) -> float:

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import torch
 
-_PACKAGES = ("torch", "numpy", "numba", "pyarrow", "simplejpeg", "webdataset", "ray", "opencv-python-headless")
+_PACKAGES = (
+    "torch",
+    "numpy",
+    "numba",
+    "pyarrow",
+    "simplejpeg",
+    "webdataset",
+    "ray",
+    "opencv-python-headless",
+    "faiss-cpu",
+)
 
 
 def machine() -> dict[str, object]:

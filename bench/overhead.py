@@ -16,7 +16,8 @@ from rich.console import Console
 from bench.measure import Measurement
 from cluster.run import Crew
 from jobs.build import build
-from jobs.plan import make_plan, variety
+from jobs.laws import variety
+from jobs.plan import make_plan
 from jobs.progress import ProgressWatch
 from jobs.recipe import Recipe, load_recipe, resolve_recipe
 from synth.anchors import read_anchors

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.run import Crew, Watch, run_shards
+from jobs.foundations import lay_foundations
 from jobs.plan import Plan, claim, make_plan, refuse_foreign
 from jobs.recipe import Recipe, resolve_recipe
 from samplers.errors import BuildError, StorageError
-from samplers.identities import draw_identities
 from synth import dataset
-from synth.anchors import anchors_written, write_anchors
 from synth.card import Words
 from synth.commit import Commit, commit_name, committed_shards
-from synth.renderer import renderer_class
 from synth.seal import seal_dataset
 from synth.storage import Storage, open_storage
 from synth.workshop import ShardFailure
@@ -56,7 +54,7 @@ def build(recipe: Recipe, url: str, crew: Crew, watch: BuildWatch) -> Built:
         claim(storage, plan)
         watch.planned(plan, plan.shards)
         return Built(dataset.read_manifest(storage), 0)
-    _lay_foundations(plan, storage, watch)
+    lay_foundations(plan, storage, crew, watch.step)
     made = _make_shards(plan, storage, crew, watch)
     commits, damaged = _hold(plan, storage, watch)
     if damaged:
@@ -66,20 +64,6 @@ def build(recipe: Recipe, url: str, crew: Crew, watch: BuildWatch) -> Built:
         raise BuildError(f"shards {_names(damaged)} do not keep what was written; is the disk failing?")
     words = Words(plan.recipe.license, plan.recipe.date, plan.recipe.renderer.kind)
     return Built(seal_dataset(storage, plan.profile, words, commits), made)
-
-
-def _lay_foundations(plan: Plan, storage: Storage, watch: BuildWatch) -> None:
-    """Plan, recipe and identities. The plan is claimed only once the identities are known to fit."""
-    if anchors_written(storage):
-        claim(storage, plan)
-        return
-    settings, kind = plan.recipe.identities, renderer_class(plan.recipe.renderer.kind)
-    watch.step(f"finding {settings.count} identities with cosines of at most {settings.separation.max_cosine:g}")
-    identities = draw_identities(
-        settings.prior, plan.recipe.seed, settings.count, kind.dimension, settings.separation.max_cosine
-    )
-    claim(storage, plan)
-    write_anchors(storage, identities, kind.describe(identities.vectors))
 
 
 def _make_shards(plan: Plan, storage: Storage, crew: Crew, watch: BuildWatch) -> int:

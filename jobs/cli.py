@@ -5,7 +5,6 @@ decides nothing.
 """
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,8 +45,9 @@ def _recipe(name: str, overrides: list[str] | None) -> Any:
 
 
 def _default_workers(threads: int) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // threads)
+    from cluster.hands import cores
+
+    return max(1, cores() // threads)
 
 
 @app.command()
@@ -56,6 +56,7 @@ def build(
     out_url: Annotated[str, typer.Option("--out", metavar="URL", help="folder of the dataset")],
     workers: WorkersOption = None,
     address: Annotated[str | None, typer.Option(help="a Ray cluster's address; default: Ray on this machine")] = None,
+    plots: Annotated[bool, typer.Option("--plots", help="draw how the identities lie, into plots/")] = False,
     overrides: SetOption = None,
 ) -> None:
     """Build a dataset, or what is missing of it: stop it whenever you like and run it again."""
@@ -70,6 +71,10 @@ def build(
         gpus_per_worker=chosen.resources.gpus_per_worker,
         memory_gb=chosen.resources.memory_gb,
     )
+    if plots:
+        from synth.plots import require_matplotlib
+
+        require_matplotlib()
     try:
         with ProgressWatch(out) as watch:
             built = run_build(chosen, out_url, crew, watch)
@@ -88,6 +93,11 @@ def build(
     out.print(f"  read      {out_url}/{CARD_NAME}")
     out.print(f"  train on  {out_url}/shards/*.tar, or synth.reader.open_dataset({out_url!r})")
     out.print(f"  check     hypersynth verify {out_url}")
+    if plots:
+        from synth.plots import write_plots
+        from synth.storage import open_storage
+
+        out.print(f"  plots     {', '.join(f'{out_url}/{name}' for name in write_plots(open_storage(out_url)))}")
 
 
 @app.command()
@@ -218,6 +228,54 @@ def recipes(
         sys.stdout.write(shipped[name])
     else:
         raise RecipeError(f"no shipped recipe {name!r}; there are: {', '.join(shipped)}")
+
+
+EmbeddingsArgument = Annotated[
+    str, typer.Argument(metavar="EMBEDDINGS", help="a file: .npy, .parquet or .safetensors; pickles are never read")
+]
+ColumnOption = Annotated[
+    str | None, typer.Option(help="the Parquet column or the tensor with the vectors  [default: found]")
+]
+
+
+@app.command("fit-prior")
+def fit_prior(
+    embeddings: EmbeddingsArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="where the prior goes (.safetensors)")],
+    components: Annotated[int | None, typer.Option(min=1, help="principal components kept  [default: all]")] = None,
+    column: ColumnOption = None,
+    labels: Annotated[
+        str | None, typer.Option(help="the column or tensor with people's labels; their means are fitted")
+    ] = None,
+) -> None:
+    """Fit a PCA-Gaussian prior to embeddings, for recipes: prior: {kind: pca_gaussian, file: FILE}."""
+    from jobs.embeddings import EmbeddingFile
+    from jobs.embeddings import fit_prior as fit
+
+    fitted = fit(EmbeddingFile(embeddings, column, labels), output, components)
+    summary = fitted.summary
+    out.print(
+        f"{output}: {fitted.centres} centres; participation ratio {summary.participation_ratio:.1f}, "
+        f"{summary.dimensions_90} dimensions hold 90 % of the variance and {summary.dimensions_99} hold 99 %, "
+        f"mean norm {summary.mean_norm:.3f}"
+    )
+
+
+@app.command()
+def measure(
+    embeddings: EmbeddingsArgument,
+    max_cosine: Annotated[float, typer.Option(min=-1, max=1, help="two nearer than this are too alike")] = 0.4,
+    column: ColumnOption = None,
+) -> None:
+    """Say how far apart vectors are, all pairs compared: the largest cosine, and how many are unique."""
+    from jobs.embeddings import EmbeddingFile
+    from jobs.embeddings import measure as compare
+
+    found = compare(EmbeddingFile(embeddings, column), max_cosine)
+    out.print(f"{found.count} vectors of {found.dimension} numbers, mean norm {found.mean_norm:.3f}")
+    out.print(f"largest cosine: {found.max_cosine:.6f}, rows {found.pair[0]} and {found.pair[1]}")
+    out.print(f"nearest neighbours: median cosine {found.nearest_median:.4f}")
+    out.print(f"unique: {found.unique} rows have no earlier row at a cosine above {max_cosine:g}")
 
 
 def _attribute_table(renderer: str) -> Table:

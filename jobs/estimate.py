@@ -4,16 +4,19 @@ Nothing is guessed: the estimate says how many pictures it rests on. This module
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from jobs.plan import Plan, variety
+from cluster.hands import local_hands
+from jobs.laws import identity_spec, variety
+from jobs.plan import Plan
 from samplers.identities import draw_identities
+from samplers.separation import Wanted
 from synth.anchors import Anchors
 from synth.backend import prepare
 from synth.jpeg import encode_jpeg
-from synth.renderer import build_renderer, checked_portraits, renderer_class
+from synth.renderer import build_renderer, checked_portraits
 from synth.tar import BLOCK
 from synth.views import attempt_index, draw_views
 
@@ -40,17 +43,17 @@ def estimate(plan: Plan) -> Estimate:
     """Render a few of the plan's pictures here, and measure; the first batch warms up and is not counted."""
     recipe = plan.recipe
     prepare(recipe.backend)
-    kind = renderer_class(recipe.renderer.kind)
     renderer = build_renderer(recipe.renderer.model_dump(), recipe.backend.device)
     people = min(_TRIAL_PEOPLE, recipe.identities.count)
-    drawn = draw_identities(recipe.identities.prior, recipe.seed, people, kind.dimension, 1.0)
-    anchors = Anchors(drawn.vectors, drawn.nearest, drawn.nearest_cosine)
+    spec = identity_spec(recipe)
+    spec = replace(spec, wanted=Wanted(people, max_cosine=1.0), packing=None)
+    anchors, differ = Anchors.of(draw_identities(spec, local_hands())), variety(recipe)
     size, seconds, stored = recipe.backend.micro_batch, 0.0, 0
     for batch in range(_TRIAL_BATCHES + 1):
         number = torch.arange(batch * size, (batch + 1) * size)
         pictures = torch.stack((number % people, number // people), -1)
         start = time.perf_counter()
-        views = draw_views(variety(recipe), anchors, attempt_index(pictures, 0))
+        views = draw_views(differ, anchors, attempt_index(pictures, 0))
         portraits = checked_portraits(renderer.portraits(views), size, recipe.renderer.size)
         jpegs = [encode_jpeg(image, recipe.output.jpeg_quality) for image in portraits.images.numpy()]
         if batch:

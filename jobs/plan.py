@@ -11,7 +11,9 @@ from typing import Any
 
 import yaml
 
+from jobs.laws import variety
 from jobs.recipe import Recipe, parse_stored
+from jobs.section import without_urls
 from samplers.errors import DatasetError, PlanMismatchError
 from samplers.pictures import Pictures, shard_range
 from synth.commit import committed_shards, read_commit
@@ -19,12 +21,11 @@ from synth.dataset import Profile
 from synth.renderer import renderer_class
 from synth.shard import ShardSpec
 from synth.storage import Storage, json_bytes
-from synth.views import Variety
 from synth.workshop import WorkshopSpec
 
 NAME = "plan.json"
 RECIPE_NAME = "recipe.yaml"
-FORMAT = 1  # of everything on disk; another number makes another plan
+FORMAT = 2  # of everything on disk; another number makes another plan
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,6 @@ class Plan:
         return WorkshopSpec(url, recipe.renderer.model_dump(), recipe.checks.encoder, recipe.backend, shard)
 
 
-def variety(recipe: Recipe) -> Variety:
-    """How the recipe's views differ."""
-    return Variety(recipe.seed, recipe.variations.vector, recipe.declared, recipe.laws())
-
-
 def make_plan(recipe: Recipe) -> Plan:
     """The plan of a resolved recipe."""
     pictures = Pictures(recipe.identities.count, recipe.variations.views, recipe.seed, recipe.output.order)
@@ -81,7 +77,8 @@ def make_plan(recipe: Recipe) -> Plan:
 def hashed_part(recipe: Recipe) -> dict[str, Any]:
     """The recipe without what cannot change a byte of the dataset."""
     revision = renderer_class(recipe.renderer.kind).revision
-    return {"format": FORMAT, "revision": revision, **recipe.model_dump(mode="json", exclude={"resources"})}
+    document = without_urls(recipe.model_dump(mode="json", exclude={"resources"}))
+    return {"format": FORMAT, "revision": revision, **document}
 
 
 def _hash(document: dict[str, Any]) -> str:

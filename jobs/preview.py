@@ -11,16 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jobs.plan import variety
+from cluster.hands import local_hands
+from jobs.laws import identity_spec, variety
 from jobs.recipe import Recipe
 from samplers.attributes import Attribute
 from samplers.errors import RecipeError
 from samplers.identities import draw_identities
 from synth.anchors import Anchors
 from synth.backend import prepare
-from synth.renderer import Views, build_renderer, checked_portraits, renderer_class
+from synth.renderer import Views, build_renderer, checked_portraits
 from synth.sheet import contact_sheet
-from synth.views import draw_views
+from synth.views import Variety, draw_views
 
 
 def preview(recipe: Recipe, people: int, views: int, sweep: str | None = None) -> bytes:
@@ -33,32 +34,35 @@ def preview(recipe: Recipe, people: int, views: int, sweep: str | None = None) -
     prepare(recipe.backend)
     people = min(people, recipe.identities.count)
     views = views if sweep else min(views, recipe.variations.views)
-    anchors = _first_anchors(recipe, people)
+    anchors, differ = _first_anchors(recipe, people), variety(recipe)
     renderer = build_renderer(recipe.renderer.model_dump(), recipe.backend.device)
     rows = []
     for person in range(people):
-        batch = _views(recipe, anchors, person, views, sweep)
+        batch = _views(differ, anchors, person, views, sweep)
         portraits = checked_portraits(renderer.portraits(batch), views, recipe.renderer.size)
         rows.append(list(portraits.images.numpy()))
     return contact_sheet(rows)
 
 
 def _first_anchors(recipe: Recipe, people: int) -> Anchors:
-    """The recipe's first people. Their nearest neighbours are looked for among these alone: enough to look at."""
-    settings, dimension = recipe.identities, renderer_class(recipe.renderer.kind).dimension
-    drawn = draw_identities(settings.prior, recipe.seed, people, dimension, settings.separation.max_cosine)
-    return Anchors(drawn.vectors, drawn.nearest, drawn.nearest_cosine)
+    """The recipe's first people, as drawn: packing would move them, and takes too long for a look.
+
+    Their nearest neighbours are looked for among these alone.
+    """
+    spec = identity_spec(recipe)
+    spec = replace(spec, wanted=replace(spec.wanted, count=people), packing=None)
+    return Anchors.of(draw_identities(spec, local_hands()))
 
 
-def _views(recipe: Recipe, anchors: Anchors, person: int, views: int, sweep: str | None) -> Views:
+def _views(differ: Variety, anchors: Anchors, person: int, views: int, sweep: str | None) -> Views:
     number = torch.zeros(views, dtype=torch.int64) if sweep else torch.arange(views)
     index = torch.stack((torch.full_like(number, person), number, torch.zeros_like(number)), -1)
-    drawn = draw_views(variety(recipe), anchors, index)
+    drawn = draw_views(differ, anchors, index)
     if sweep is None:
         return drawn
-    if sweep not in recipe.declared:
-        raise RecipeError(f"no attribute {sweep!r} to sweep; the renderer has {', '.join(recipe.declared)}")
-    return replace(drawn, attributes={**drawn.attributes, sweep: _range(recipe.declared[sweep], views)})
+    if sweep not in differ.declared:
+        raise RecipeError(f"no attribute {sweep!r} to sweep; the renderer has {', '.join(differ.declared)}")
+    return replace(drawn, attributes={**drawn.attributes, sweep: _range(differ.declared[sweep], views)})
 
 
 def _range(attribute: Attribute, steps: int) -> Tensor:

@@ -9,46 +9,18 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from jobs.identities import IdentitySettings
+from jobs.section import Section, pin_files
 from jobs.source import Source, read_source
-from samplers.attributes import Attribute, Distribution, Law, complete_laws
+from jobs.variations import VariationSettings
+from samplers.attributes import Attribute, Law, complete_laws
 from samplers.errors import DatasetError, RecipeError
-from samplers.priors import UniformPrior
-from samplers.variations import Cone, NoVariation
 from synth.backend import Backend
 from synth.checks import Check
 from synth.encoder import ENCODERS
 from synth.renderer import renderer_class
-
-
-class Section(BaseModel):
-    """Part of a recipe: frozen, and without keys that nobody knows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Separation(Section):
-    """How alike two identities may be."""
-
-    max_cosine: float = Field(0.35, gt=-1, le=1, description="largest cosine allowed between two identity vectors")
-
-
-class IdentitySettings(Section):
-    """Who is in the dataset."""
-
-    count: int = Field(ge=1, le=100_000_000)
-    prior: UniformPrior = UniformPrior()
-    separation: Separation = Separation()
-    packing: None = Field(None, description="moving anchors apart; not in this version")
-
-
-class VariationSettings(Section):
-    """How the pictures of one person differ."""
-
-    views: int = Field(ge=1, le=10_000, description="pictures of each identity")
-    vector: Annotated[Cone | NoVariation, Field(discriminator="kind")] = Cone()
-    attributes: dict[str, Distribution] = Field({}, description="laws that replace the renderer's own")
 
 
 class HeadSettings(Section):
@@ -161,10 +133,10 @@ def resolve_recipe(recipe: Recipe) -> Recipe:
     """The recipe with every default written out and every file that it names replaced by URL and sha256.
 
     The laws of all attributes are written out too, so that a renderer's changed defaults can never slip into a
-    resumed build.
+    resumed build. Raises StorageError where a file cannot be read, DatasetError where one was changed.
     """
     variations = recipe.variations.model_copy(update={"attributes": recipe.laws()})
-    return recipe.model_copy(update={"variations": variations})
+    return pin_files(recipe.model_copy(update={"variations": variations}))
 
 
 def _check_laws(source: Source, recipe: Recipe) -> None:

@@ -7,11 +7,18 @@ makes just those again, to the same bytes. This module does not make anything.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+
+from cluster.hands import local_hands
 from jobs.plan import Plan, stored_plan
+from jobs.variations import DirectionSettings
+from samplers.certificate import certify
+from samplers.cones import prove_cones
 from samplers.errors import HypersynthError
-from samplers.separation import certify, nearest_neighbours
+from samplers.identities import rounded_up
+from samplers.pairs import compare_all
 from synth import dataset
-from synth.anchors import CERTIFICATE, certificate_document, read_anchors, read_certificate
+from synth.anchors import CERTIFICATE, certificate_document, read_anchors, read_certificate, read_course
 from synth.audit import audit_shard
 from synth.commit import StoredFile, commit_name, index_name, read_commit, tar_name
 from synth.storage import Storage
@@ -67,18 +74,24 @@ def _audit(storage: Storage, plan: Plan, shard: int) -> tuple[list[str], int]:
 
 
 def _identity_faults(storage: Storage, plan: Plan) -> list[str]:
-    """Recompute the certificate from the stored vectors."""
+    """Recompute the certificate from the stored vectors. The recipe's files are not asked for: they may be gone."""
     try:
-        anchors = read_anchors(storage)
-        stored = read_certificate(storage)
+        anchors, stored = read_anchors(storage), read_certificate(storage)
+        read_course(storage)
     except HypersynthError as damage:
         return [str(damage)]
     if len(anchors.vectors) != plan.pictures.identities:
         return [f"identities/ holds {len(anchors.vectors)} people, the plan {plan.pictures.identities}"]
     limit = plan.recipe.identities.separation.max_cosine
-    certificate = certify(anchors.vectors, nearest_neighbours(anchors.vectors), limit)
+    pairs = compare_all(anchors.vectors, local_hands(), histogram=True)
+    nearest_cosine = rounded_up(pairs.cosine)
+    if not (torch.equal(anchors.nearest, pairs.nearest) and torch.equal(anchors.nearest_cosine, nearest_cosine)):
+        return ["identities/ names nearest neighbours that the stored vectors do not have"]
+    vector = plan.recipe.variations.vector
+    cones = None if isinstance(vector, DirectionSettings) else prove_cones(vector, pairs.nearest, nearest_cosine)
+    certificate = certify(anchors.vectors, pairs, limit, cones)
     parts = [StoredFile.model_validate(part) for part in stored["parts"]]
-    if certificate_document(certificate, parts) != stored:
+    if certificate_document(certificate, parts, StoredFile.model_validate(stored["course"])) != stored:
         return ["identities/certificate.json is not what the stored vectors give"]
     return [] if certificate.holds else [f"two identities have a cosine of {certificate.max_cosine}, above {limit}"]
 

@@ -35,6 +35,7 @@ class Views:
     identity: Tensor  # int64 (B,)
     anchor: Tensor  # float32 (B, D), unit length: the person
     vector: Tensor  # float32 (B, D), unit length: the person in this view
+    norm: Tensor  # float32 (B,), the length of the person's feature before it was scaled to one
     attributes: dict[str, Tensor]  # (B,) each: float32 numbers, int64 positions among the choices
     key: Tensor  # int64 (B, 2), two 32-bit words (samplers.random): each picture's own noise
     person: Tensor  # int64 (B, 2), likewise: what stays with a person, whatever the view
@@ -48,6 +49,7 @@ class Views:
             self.identity[rows],
             self.anchor[rows],
             self.vector[rows],
+            self.norm[rows],
             {name: values[rows] for name, values in self.attributes.items()},
             self.key[rows],
             self.person[rows],
@@ -59,6 +61,7 @@ class Views:
             self.identity.to(device),
             self.anchor.to(device),
             self.vector.to(device),
+            self.norm.to(device),
             {name: values.to(device) for name, values in self.attributes.items()},
             self.key.to(device),
             self.person.to(device),

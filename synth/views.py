@@ -11,7 +11,7 @@ from torch import Tensor
 
 from samplers import random
 from samplers.attributes import Attribute, Law, draw_attributes
-from samplers.variations import Variation
+from samplers.variations import Subjects, Variation
 from synth.anchors import Anchors
 from synth.renderer import Views
 
@@ -21,6 +21,7 @@ class Variety:
     """How views differ: the recipe's seed, the variation of vectors, and a law for every attribute."""
 
     seed: int
+    views: int  # planned for each person
     vector: Variation
     declared: Mapping[str, Attribute]
     laws: Mapping[str, Law]
@@ -29,11 +30,14 @@ class Variety:
 def draw_views(variety: Variety, anchors: Anchors, index: Tensor) -> Views:
     """The views of int64 index rows (B, 3): identity, view, attempt. Each row's view depends on that row alone."""
     identity = index[:, 0]
-    anchor = anchors.vectors[identity]
+    subjects = Subjects(
+        anchors.vectors[identity], anchors.nearest_cosine[identity], anchors.norm[identity], variety.views
+    )
     return Views(
         identity=identity,
-        anchor=anchor,
-        vector=variety.vector.draw(variety.seed, index, anchor, anchors.nearest_cosine[identity]),
+        anchor=subjects.anchor,
+        vector=variety.vector.draw(variety.seed, index, subjects),
+        norm=subjects.norm,
         attributes=draw_attributes(variety.seed, variety.declared, variety.laws, index),
         key=random.picture_keys(variety.seed, index),
         person=random.person_keys(variety.seed, identity),

@@ -1,0 +1,83 @@
+"""What can be done with a file of embeddings: fit a prior to it, or measure how far apart its vectors are.
+
+This module does not know who made the embeddings.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from cluster.hands import local_hands
+from samplers.errors import DatasetError
+from samplers.pairs import compare_all
+from samplers.pca import PcaSummary, class_means, fit_pca_gaussian, summarise
+from samplers.sphere import normalise
+from samplers.uniqueness import unique_so_far
+from synth.embeddings import read_embeddings, write_prior
+from synth.storage import open_storage
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A prior that was fitted and stored."""
+
+    centres: int
+    summary: PcaSummary
+
+
+@dataclass(frozen=True)
+class EmbeddingFile:
+    """A file of embeddings, and the names inside it that matter."""
+
+    url: str
+    column: str | None = None
+    label_column: str | None = None
+
+
+def fit_prior(file: EmbeddingFile, output: Path, components: int | None = None) -> Fit:
+    """Fit a PCA-Gaussian to people's centres and store it.
+
+    Where the file has labels, the centres are the means of the raw features of each label; else every row is a centre.
+    Raises DatasetError, in one line, for embeddings that no prior can be fitted to.
+    """
+    found = read_embeddings(file.url, column=file.column, label_column=file.label_column)
+    try:
+        centres = found.vectors if found.labels is None else class_means(found.vectors, found.labels)
+        prior = fit_pca_gaussian(centres, components)
+    except ValueError as misfit:
+        raise DatasetError(f"{file.url}: {misfit}") from misfit
+    open_storage(str(output.parent)).replace(output.name, write_prior(prior))
+    return Fit(len(centres), summarise(prior))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far apart vectors are."""
+
+    count: int
+    dimension: int
+    mean_norm: float
+    max_cosine: float
+    pair: tuple[int, int]
+    nearest_median: float  # of the cosines to the nearest neighbour
+    unique: int  # rows without an earlier row above the limit
+
+
+def measure(file: EmbeddingFile, max_cosine: float) -> Spread:
+    """Compare all pairs of a file's vectors. Raises DatasetError for fewer than two."""
+    found = read_embeddings(file.url, column=file.column)
+    if len(found.vectors) < 2:
+        raise DatasetError(f"{file.url} has a single vector: there is nothing to compare it with")
+    vectors, hands = normalise(found.vectors), local_hands()
+    pairs = compare_all(vectors, hands, histogram=False)
+    one = int(pairs.cosine.argmax())
+    return Spread(
+        count=len(vectors),
+        dimension=vectors.shape[1],
+        mean_norm=float(found.vectors.double().norm(dim=1).mean()),
+        max_cosine=float(pairs.cosine[one]),
+        pair=(one, int(pairs.nearest[one])),
+        nearest_median=float(torch.median(pairs.cosine)),
+        unique=int(unique_so_far(vectors, max_cosine, hands).sum()),
+    )

@@ -1,0 +1,68 @@
+"""The foundations of a build: plan, recipe and identities, stored before any shard is made.
+
+Where identities are moved apart by packing, its state is kept now and then, so that an interrupted build goes on from
+there. This module does not know what is built on top.
+"""
+
+import time
+from collections.abc import Callable
+
+from cluster.hands import open_hands
+from cluster.run import Crew
+from jobs.laws import identity_spec
+from jobs.plan import Plan, claim
+from samplers.identities import draw_identities
+from samplers.packing import PackingState
+from synth.anchors import anchors_written, write_anchors
+from synth.packing_state import forget_packing, load_packing, save_packing
+from synth.renderer import renderer_class
+from synth.storage import Storage
+
+_SAVE_EVERY_S = 120.0
+_SAY_EVERY_S = 30.0
+
+
+def lay_foundations(plan: Plan, storage: Storage, crew: Crew, say: Callable[[str], None]) -> None:
+    """Make storage hold plan, recipe and identities, or find that it does.
+
+    The plan is claimed only once the identities are known to fit, or when packing first has something to keep: a
+    recipe that cannot be built leaves nothing behind.
+    """
+    if anchors_written(storage):
+        claim(storage, plan)
+        return
+    settings, spec = plan.recipe.identities, identity_spec(plan.recipe)
+    say(f"finding {settings.count} identities with cosines of at most {settings.separation.max_cosine:g}")
+    with open_hands(crew, settings.count, plan.recipe.backend.device) as hands:
+        identities = draw_identities(spec, hands, _StoredLog(plan, storage, say))
+    claim(storage, plan)
+    write_anchors(storage, identities, renderer_class(plan.recipe.renderer.kind).describe(identities.vectors))
+    forget_packing(storage)
+
+
+class _StoredLog:
+    """Keeps packing's state in the storage, and says how it goes."""
+
+    def __init__(self, plan: Plan, storage: Storage, say: Callable[[str], None]) -> None:
+        self._plan, self._storage, self._say = plan, storage, say
+        self._saved = self._said = time.monotonic()
+
+    def load(self) -> PackingState | None:
+        """The state that an interrupted build kept."""
+        state = load_packing(self._storage, self._plan.hash)
+        if state is not None:
+            self._say(f"going on with packing after step {state.step}")
+        return state
+
+    def note(self, state: PackingState) -> None:
+        """Keep the state, if the last was kept some time ago."""
+        now = time.monotonic()
+        if now - self._said >= _SAY_EVERY_S:
+            packing = self._plan.recipe.identities.packing
+            assert packing is not None
+            self._say(f"packing: step {state.step} of at most {packing.steps}, largest cosine {state.reached:.4f}")
+            self._said = now
+        if now - self._saved >= _SAVE_EVERY_S:
+            claim(self._storage, self._plan)
+            save_packing(self._storage, self._plan.hash, state)
+            self._saved = time.monotonic()

@@ -1,0 +1,32 @@
+"""The laws behind a recipe, opened: who is wanted, and how their views differ. Reads the files that a recipe names.
+
+This module does not draw anything.
+"""
+
+from jobs.recipe import Recipe
+from samplers.identities import IdentitySpec
+from synth.renderer import renderer_class
+from synth.views import Variety
+
+
+def variety(recipe: Recipe) -> Variety:
+    """How the recipe's views differ.
+
+    Raises StorageError or DatasetError where a file that it names cannot be read or was changed.
+    """
+    dimension = renderer_class(recipe.renderer.kind).dimension
+    vector = recipe.variations.law(dimension)
+    return Variety(recipe.seed, recipe.variations.views, vector, recipe.declared, recipe.laws())
+
+
+def identity_spec(recipe: Recipe) -> IdentitySpec:
+    """Who the recipe wants. Raises as `variety` does, and RecipeError where a file does not fit the renderer."""
+    settings, dimension = recipe.identities, renderer_class(recipe.renderer.kind).dimension
+    return IdentitySpec(
+        prior=settings.prior.open(),
+        seed=recipe.seed,
+        dimension=dimension,
+        wanted=settings.wanted(),
+        variation=recipe.variations.law(dimension),
+        packing=settings.packing_law(dimension),
+    )

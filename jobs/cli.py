@@ -119,6 +119,7 @@ def plan(recipe: RecipeArgument, workers: WorkersOption = None, overrides: SetOp
             "identities",
             f"{planned.pictures.identities}, no two with a cosine above {chosen.identities.separation.max_cosine:g}",
         ),
+        ("candidates", _candidates(measured.outlook, planned.pictures.identities)),
         (
             "pictures",
             f"{pictures}, {planned.pictures.views} of each, {chosen.renderer.size} px, {chosen.renderer.kind}",
@@ -288,6 +289,21 @@ def _attribute_table(renderer: str) -> Table:
         values = ", ".join(a.choices) if a.choices else f"{a.low:g} to {a.high:g} {a.unit}"
         table.add_row(name, values, str(a.default), a.about)
     return table
+
+
+def _candidates(outlook: Any, wanted: int) -> str:
+    """What the search for identities will take, in words."""
+    tried = f"of the first {outlook.candidates}, {outlook.kept} were kept"
+    if outlook.kept == wanted:
+        return f"{outlook.candidates} are enough"
+    if outlook.fitting < wanted:
+        return f"{tried}; only about {_rounded(outlook.fitting)} identities fit: ask for fewer, or raise the limit"
+    return tried if outlook.needed is None else f"about {_rounded(outlook.needed)}; {tried}"
+
+
+def _rounded(number: float) -> str:
+    """Two digits and zeros: 41,000."""
+    return f"{float(f'{number:.2g}'):,.0f}"
 
 
 def _size(size_bytes: float) -> str:

@@ -12,7 +12,8 @@ from cluster.hands import local_hands
 from jobs.laws import identity_spec, variety
 from jobs.plan import Plan
 from samplers.identities import draw_identities
-from samplers.separation import Wanted
+from samplers.priors import check_dimension
+from samplers.separation import Outlook, Wanted, look_ahead
 from synth.anchors import Anchors
 from synth.backend import prepare
 from synth.jpeg import encode_jpeg
@@ -22,6 +23,7 @@ from synth.views import attempt_index, draw_views
 
 _TRIAL_BATCHES = 2
 _TRIAL_PEOPLE = 8
+_TRIAL_CANDIDATES = 8192
 #: Beside the JPEG, a sample has three headers, a label and a JSON of about two blocks.
 _OVERHEAD_BYTES = 6 * BLOCK
 
@@ -33,6 +35,7 @@ class Estimate:
     trial_pictures: int
     pictures_per_s: float  # of one worker on this machine, redraws not counted
     bytes_per_picture: float  # in the tar
+    outlook: Outlook  # of the search for identities
 
     def seconds(self, pictures: int, workers: int) -> float:
         """How long so many pictures take so many workers like this machine's."""
@@ -46,6 +49,9 @@ def estimate(plan: Plan) -> Estimate:
     renderer = build_renderer(recipe.renderer.model_dump(), recipe.backend.device)
     people = min(_TRIAL_PEOPLE, recipe.identities.count)
     spec = identity_spec(recipe)
+    check_dimension(spec.prior, spec.dimension)
+    limits = spec.wanted if spec.packing is None else replace(spec.wanted, max_cosine=1.0)
+    outlook = look_ahead(spec.prior, spec.seed, spec.dimension, limits, local_hands(), _TRIAL_CANDIDATES)
     spec = replace(spec, wanted=Wanted(people, max_cosine=1.0), packing=None)
     anchors, differ = Anchors.of(draw_identities(spec, local_hands())), variety(recipe)
     size, seconds, stored = recipe.backend.micro_batch, 0.0, 0
@@ -60,4 +66,4 @@ def estimate(plan: Plan) -> Estimate:
             seconds += time.perf_counter() - start
             stored += sum(map(len, jpegs))
     trial = _TRIAL_BATCHES * size
-    return Estimate(trial, trial / seconds, stored / trial + _OVERHEAD_BYTES)
+    return Estimate(trial, trial / seconds, stored / trial + _OVERHEAD_BYTES, outlook)

@@ -13,6 +13,7 @@ from jobs.laws import identity_spec
 from jobs.plan import Plan, claim
 from samplers.identities import draw_identities
 from samplers.packing import PackingState
+from samplers.saturation import Tally
 from synth.anchors import anchors_written, write_anchors
 from synth.packing_state import forget_packing, load_packing, save_packing
 from synth.renderer import renderer_class
@@ -41,11 +42,16 @@ def lay_foundations(plan: Plan, storage: Storage, crew: Crew, say: Callable[[str
 
 
 class _StoredLog:
-    """Keeps packing's state in the storage, and says how it goes."""
+    """Says how the search goes, now and then, and keeps packing's state in the storage."""
 
     def __init__(self, plan: Plan, storage: Storage, say: Callable[[str], None]) -> None:
         self._plan, self._storage, self._say = plan, storage, say
         self._saved = self._said = time.monotonic()
+
+    def searched(self, tally: Tally) -> None:
+        """So many candidates were looked at, so many kept."""
+        wanted = self._plan.recipe.identities.count
+        self._say_sometimes(f"{tally.kept} of {wanted} identities found, {tally.candidates} candidates looked at")
 
     def load(self) -> PackingState | None:
         """The state that an interrupted build kept."""
@@ -54,15 +60,21 @@ class _StoredLog:
             self._say(f"going on with packing after step {state.step}")
         return state
 
-    def note(self, state: PackingState) -> None:
+    def packed(self, state: PackingState) -> None:
         """Keep the state, if the last was kept some time ago."""
-        now = time.monotonic()
-        if now - self._said >= _SAY_EVERY_S:
-            packing = self._plan.recipe.identities.packing
-            assert packing is not None
-            self._say(f"packing: step {state.step} of at most {packing.steps}, largest cosine {state.reached:.4f}")
-            self._said = now
-        if now - self._saved >= _SAVE_EVERY_S:
+        settings = self._plan.recipe.identities.packing
+        assert settings is not None
+        self._say_sometimes(f"packing: step {state.step} of {settings.steps}, largest cosine {state.reached:.4f}")
+        if time.monotonic() - self._saved >= _SAVE_EVERY_S:
             claim(self._storage, self._plan)
             save_packing(self._storage, self._plan.hash, state)
             self._saved = time.monotonic()
+
+    def compared(self, share: float) -> None:
+        """This share of all pairs is compared."""
+        self._say_sometimes(f"certificate: {share:.0%} of all pairs compared")
+
+    def _say_sometimes(self, message: str) -> None:
+        if time.monotonic() - self._said >= _SAY_EVERY_S:
+            self._say(message)
+            self._said = time.monotonic()

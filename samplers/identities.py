@@ -18,6 +18,7 @@ from samplers.hands import Hands
 from samplers.packing import PackingLaw, PackingState
 from samplers.pairs import compare_all
 from samplers.priors import Candidates, Prior, check_dimension
+from samplers.saturation import Tally
 from samplers.separation import Separated, Wanted, refuse_impossible, separate
 from samplers.variations import Variation
 
@@ -60,30 +61,44 @@ class Identities:
     course: Course
 
 
-class PackingLog(Protocol):
-    """Where packing keeps its state, so that it can go on after an interruption."""
+class Log(Protocol):
+    """Is told how the search for identities goes, and keeps packing's state so that it can go on after a stop."""
 
-    def load(self) -> PackingState | None:
-        """The state to go on from."""
+    def searched(self, tally: Tally) -> None:
+        """So many candidates were looked at, so many kept."""
         ...
 
-    def note(self, state: PackingState) -> None:
-        """Is told the state after every step."""
+    def load(self) -> PackingState | None:
+        """The state of packing to go on from."""
+        ...
+
+    def packed(self, state: PackingState) -> None:
+        """Another step of packing is done."""
+        ...
+
+    def compared(self, share: float) -> None:
+        """This share of all pairs is compared."""
         ...
 
 
 class NoLog:
-    """Packing from the start, kept nowhere."""
+    """Says nothing and keeps nothing."""
+
+    def searched(self, tally: Tally) -> None:
+        """Forget it."""
 
     def load(self) -> PackingState | None:
         """Nothing to go on from."""
         return None
 
-    def note(self, state: PackingState) -> None:
+    def packed(self, state: PackingState) -> None:
+        """Forget it."""
+
+    def compared(self, share: float) -> None:
         """Forget it."""
 
 
-def draw_identities(spec: IdentitySpec, hands: Hands, log: PackingLog | None = None) -> Identities:
+def draw_identities(spec: IdentitySpec, hands: Hands, log: Log | None = None) -> Identities:
     """Find the identities of a specification; the same for any hands.
 
     Raises RecipeError where the prior does not fit or no arrangement can keep the limit, SaturationError, within a
@@ -91,9 +106,10 @@ def draw_identities(spec: IdentitySpec, hands: Hands, log: PackingLog | None = N
     """
     check_dimension(spec.prior, spec.dimension)
     refuse_impossible(spec.wanted, spec.dimension)
-    found, moves = _find(spec, hands, log or NoLog())
+    log = log or NoLog()
+    found, moves = _find(spec, hands, log)
     people, limit = found.people, spec.wanted.max_cosine
-    pairs = compare_all(people.vectors, hands, histogram=True)
+    pairs = compare_all(people.vectors, hands, histogram=True, tell=log.compared)
     nearest_cosine = rounded_up(pairs.cosine)
     cones = prove_cones(spec.variation, pairs.nearest, nearest_cosine)
     certificate = certify(people.vectors, pairs, limit, cones)
@@ -116,15 +132,15 @@ def draw_identities(spec: IdentitySpec, hands: Hands, log: PackingLog | None = N
     )
 
 
-def _find(spec: IdentitySpec, hands: Hands, log: PackingLog) -> tuple[Separated, dict[str, Any] | None]:
+def _find(spec: IdentitySpec, hands: Hands, log: Log) -> tuple[Separated, dict[str, Any] | None]:
     """The people, and the course of packing."""
     if spec.packing is None:
-        return separate(spec.prior, spec.seed, spec.dimension, spec.wanted, hands), None
+        return separate(spec.prior, spec.seed, spec.dimension, spec.wanted, hands, log.searched), None
     anybody = replace(spec.wanted, max_cosine=1.0)
     first = separate(spec.prior, spec.seed, spec.dimension, anybody, hands)
     state = log.load() or packing.start_packing(first.people.vectors)
     for moved in packing.pack(state, spec.packing, hands):
-        log.note(moved)
+        log.packed(moved)
         state = moved
     people = Candidates(packing.packed(state), first.people.norm, first.people.group)
     return Separated(people, first.candidate), packing.describe(state)

@@ -7,7 +7,7 @@ the result is exact: the same for any tiles, hands and devices. This module does
 Shapes: I vectors, D dimensions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -40,8 +40,10 @@ class Pairs:
     histogram: Tensor | None  # int64 (BINS,), pairs by cosine; None where it was not asked for
 
 
-def compare_all(vectors: Tensor, hands: Hands, *, histogram: bool) -> Pairs:
-    """Compare all pairs of unit vectors (I, D) exactly."""
+def compare_all(
+    vectors: Tensor, hands: Hands, *, histogram: bool, tell: Callable[[float], None] = lambda share: None
+) -> Pairs:
+    """Compare all pairs of unit vectors (I, D) exactly. `tell` hears what share of the pairs is done."""
     count = len(vectors)
     best = torch.full((count,), _NOTHING, dtype=torch.float64)
     nearest = torch.full((count,), -1, dtype=torch.int64)
@@ -54,6 +56,8 @@ def compare_all(vectors: Tensor, hands: Hands, *, histogram: bool) -> Pairs:
         nearest[here] = torch.where(nearer, found.nearest, nearest[here])
         if found.counts is not None:
             counts += found.counts
+        left = max(count - found.first - TILE, 0) / count
+        tell(1 - left * left)
     return Pairs(nearest, best.clamp(min=-1.0) if count < 2 else best, counts if histogram else None)
 
 

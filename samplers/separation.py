@@ -9,7 +9,7 @@ Shapes: I identities kept, C candidates in a block, D dimensions.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,8 @@ _FIRST_BLOCK = 256  # candidates; blocks double up to some tiles for every hand
 _TILES_PER_HAND = 2
 _GROUP = 4 * TILE  # identities handed to all hands at once
 _HOPEFUL = 0.7  # a forecast below this share of what is wanted, twice in a row, ends the search early
-_FORECAST_EVERY = 4096  # candidates
+_FORECAST_EVERY = 4096  # candidates, at least, between two forecasts
+_FORECAST_SHARE = 0.05  # and this share of those looked at
 _FORECAST_FROM = 0.02  # of the budget: before that, too little is known
 _SAMPLE = 4096  # candidates whose pairs advise on another limit
 
@@ -84,9 +85,17 @@ def refuse_impossible(wanted: Wanted, dimension: int) -> None:
         )
 
 
-def separate(prior: Prior, seed: int, dimension: int, wanted: Wanted, hands: Hands) -> Separated:
+def separate(
+    prior: Prior,
+    seed: int,
+    dimension: int,
+    wanted: Wanted,
+    hands: Hands,
+    tell: Callable[[Tally], None] = lambda tally: None,
+) -> Separated:
     """Keep the first candidates that the greedy rule allows, as many as are wanted of each group.
 
+    `tell` hears after every block how far the search is.
     Raises RecipeError where bounds say that it cannot be, SaturationError where the prior does not hold so many: as
     soon as that is foreseen, else after a bounded number of candidates; the message says how many fit.
     """
@@ -94,7 +103,32 @@ def separate(prior: Prior, seed: int, dimension: int, wanted: Wanted, hands: Han
     search = _Search(prior, seed, dimension, wanted, hands)
     while search.open:
         search.look()
+        tell(Tally(search.looked, search.count))
     return search.result()
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What the first candidates tell of a search."""
+
+    candidates: int  # looked at
+    kept: int
+    needed: float | None  # candidates that all who are wanted should take; None where too few were refused to tell
+    fitting: float  # how many should fit in the budget, at most as many as are wanted
+
+
+def look_ahead(prior: Prior, seed: int, dimension: int, wanted: Wanted, hands: Hands, candidates: int) -> Outlook:
+    """Search among the first candidates only. Raises as `separate` does, where that much already tells."""
+    refuse_impossible(wanted, dimension)
+    search = _Search(prior, seed, dimension, wanted, hands)
+    while search.open and search.looked < candidates:
+        search.look()
+    law = forecast([*search.tallies, Tally(search.looked, search.count)]) if search.open else None
+    if law is None:
+        return Outlook(search.looked, search.count, None, float(wanted.count))
+    return Outlook(
+        search.looked, search.count, law.candidates(wanted.count), min(law.kept(wanted.budget), wanted.count)
+    )
 
 
 @dataclass
@@ -173,7 +207,7 @@ class _Search:
 
     def _sift(self, candidates: Candidates) -> list[int]:
         """The rule among candidates that nobody kept refuses: positions kept, in order."""
-        blocks = torch.split(candidates.vectors, TILE)
+        blocks = [self.hands.hold(block) for block in torch.split(candidates.vectors, TILE)]
         tasks = (
             (i * TILE, blocks[i], j * TILE, blocks[j], self.wanted.max_cosine)
             for i in range(len(blocks))
@@ -209,7 +243,8 @@ class _Search:
             return
         if self.looked - self.last_success >= BARREN_CANDIDATES or self.looked >= self.wanted.budget:
             raise SaturationError(self._words(f"after {self.looked} candidates"))
-        if self.tallies and self.looked - self.tallies[-1].candidates < _FORECAST_EVERY:
+        last = self.tallies[-1].candidates if self.tallies else -_FORECAST_EVERY
+        if self.looked - last < max(_FORECAST_EVERY, self.looked * _FORECAST_SHARE):
             return
         self.tallies.append(Tally(self.looked, self.count))
         early = self.looked < _FORECAST_FROM * self.wanted.budget
@@ -271,4 +306,4 @@ def _rivals(first: int, rows: Tensor, second: int, columns: Tensor, limit: float
     tile = product(rows, columns)
     if first == second:
         passes(tile).hide_lower(tile)
-    return pairs_too_close(rows, columns, tile, limit) + torch.tensor([first, second])
+    return pairs_too_close(rows, columns, tile, limit).cpu() + torch.tensor([first, second])

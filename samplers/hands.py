@@ -56,7 +56,7 @@ class Threads:
         before = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            with ThreadPoolExecutor(self.width) as pool:
+            with ThreadPoolExecutor(self.width, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 pending: deque[Future[Result]] = deque()
                 for task in tasks:
                     pending.append(pool.submit(work, *arrived(task)))

@@ -12,6 +12,8 @@ from torch.nn import functional
 
 #: A float32 cosine of unit vectors is off by less than this; nearer to a limit it is redone in float64.
 COSINE_ROUNDING = 1e-5
+#: The same of a product in TF32, whose factors have ten bits behind the point.
+TF32_ROUNDING = 2e-3
 
 
 def inner(a: Tensor, b: Tensor) -> Tensor:
@@ -21,6 +23,11 @@ def inner(a: Tensor, b: Tensor) -> Tensor:
     for term in product.unbind(-1):
         total = total + term
     return total
+
+
+def rounding(tile: Tensor) -> float:
+    """By how much the cosines of a tile (m, n), from `product`, may be off: more on a GPU that multiplies in TF32."""
+    return TF32_ROUNDING if tile.is_cuda and torch.backends.cuda.matmul.allow_tf32 else COSINE_ROUNDING
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ Shapes: a tile has m rows and n columns, of blocks a (m, D) and b (n, D); I vect
 import torch
 from torch import Tensor
 
-from samplers.sphere import COSINE_ROUNDING, inner
+from samplers.sphere import inner, rounding
 
 _NOTHING = -2.0  # below every cosine: stands where there is no pair
 _HIDDEN = -1.5  # between the two
@@ -32,7 +32,7 @@ def find_nearest(
     rows, columns = (slice(at, at + size) for at, size in zip(first, tile.shape, strict=True))
     row = torch.maximum(floor[rows], tile.amax(1))
     column = torch.maximum(floor[columns], tile.amax(0))
-    near = (tile >= (row - 2 * COSINE_ROUNDING)[:, None]) | (tile >= column - 2 * COSINE_ROUNDING)
+    near = (tile >= (row - 2 * rounding(tile))[:, None]) | (tile >= column - 2 * rounding(tile))
     near &= tile > _HIDDEN
     floor[rows] = torch.maximum(floor[rows], row)
     floor[columns] = torch.maximum(floor[columns], column)
@@ -65,7 +65,7 @@ def count_cosines(a: Tensor, b: Tensor, tile: Tensor, upper: bool, counts: Tenso
     place = tile * scale + middle
     bin_ = place.long()
     rest = place - bin_
-    doubtful = (rest < COSINE_ROUNDING * scale) | (rest > 1 - COSINE_ROUNDING * scale)
+    doubtful = (rest < rounding(tile) * scale) | (rest > 1 - rounding(tile) * scale)
     i, j = doubtful.nonzero().unbind(-1)
     bin_[i, j] = (inner(a[i], b[j]) * scale + middle).long()
     counted = bin_[torch.ones_like(doubtful).triu(1)] if upper else bin_.flatten()
@@ -74,15 +74,15 @@ def count_cosines(a: Tensor, b: Tensor, tile: Tensor, upper: bool, counts: Tenso
 
 def mark_too_close(a: Tensor, b: Tensor, tile: Tensor, limit: float, refused: Tensor) -> None:
     """Mark, in `refused` bool (m,), the rows that have a cosine above the limit with any column, exactly."""
-    refused |= (tile > limit + COSINE_ROUNDING).any(1)
-    i, j = ((tile > limit - COSINE_ROUNDING) & ~refused[:, None]).nonzero().unbind(-1)
+    refused |= (tile > limit + rounding(tile)).any(1)
+    i, j = ((tile > limit - rounding(tile)) & ~refused[:, None]).nonzero().unbind(-1)
     refused[i[inner(a[i], b[j]) > limit]] = True
 
 
 def pairs_too_close(a: Tensor, b: Tensor, tile: Tensor, limit: float) -> Tensor:
     """The pairs of the tile with a cosine above the limit, exactly: int64 (pairs, 2), row and column."""
-    pairs = (tile > limit - COSINE_ROUNDING).nonzero()
-    doubtful = tile[pairs[:, 0], pairs[:, 1]] <= limit + COSINE_ROUNDING
+    pairs = (tile > limit - rounding(tile)).nonzero()
+    doubtful = tile[pairs[:, 0], pairs[:, 1]] <= limit + rounding(tile)
     i, j = pairs[doubtful].unbind(-1)
     close = torch.ones_like(doubtful)
     close[doubtful] = inner(a[i], b[j]) > limit

@@ -8,7 +8,8 @@ from bench.measure import Measurement, seconds
 from bench.vectors import DIMENSION, apart, directions, pca_prior
 from cluster.hands import local_hands
 from samplers.pairs import TILE, compare_all
-from samplers.separation import Wanted, separate
+from samplers.separation import separate
+from samplers.wanted import Wanted
 
 _COUNTS = (5_000, 10_000, 20_000, 50_000, 100_000, 200_000)
 _LIMIT = 0.4

@@ -6,7 +6,8 @@ from bench.measure import Measurement, seconds
 from bench.vectors import DIMENSION, Memory, apart, pca_prior
 from cluster.hands import local_hands
 from samplers.pairs import compare_all
-from samplers.separation import Separated, Wanted, separate
+from samplers.separation import Separated, separate
+from samplers.wanted import Wanted
 
 _COUNT = 100_000
 _RATIO = 150.0

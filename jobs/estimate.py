@@ -12,8 +12,9 @@ from cluster.hands import local_hands
 from jobs.laws import identity_spec, variety
 from jobs.plan import Plan
 from samplers.identities import draw_identities
-from samplers.priors import check_dimension
-from samplers.separation import Outlook, Wanted, look_ahead
+from samplers.prior import check_dimension
+from samplers.separation import Outlook, look_ahead
+from samplers.wanted import Wanted
 from synth.anchors import Anchors
 from synth.backend import prepare
 from synth.jpeg import encode_jpeg

@@ -13,9 +13,10 @@ from pydantic import Field, model_validator
 from jobs.section import InputFile, Section
 from samplers.errors import RecipeError
 from samplers.packing import PackingLaw
-from samplers.priors import Given, Group, Groups, Prior, UniformPrior, VonMisesFisher
-from samplers.separation import Wanted
+from samplers.prior import Group, Prior
+from samplers.priors import Given, Groups, UniformPrior, VonMisesFisher
 from samplers.sphere import normalise
+from samplers.wanted import Wanted
 from synth.embeddings import Embeddings, parse_embeddings, read_prior
 
 

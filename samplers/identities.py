@@ -17,10 +17,11 @@ from samplers.errors import SaturationError
 from samplers.hands import Hands
 from samplers.packing import PackingLaw, PackingState
 from samplers.pairs import compare_all
-from samplers.priors import Candidates, Prior, check_dimension
+from samplers.prior import Candidates, Prior, check_dimension
 from samplers.saturation import Tally
-from samplers.separation import Separated, Wanted, refuse_impossible, separate
+from samplers.separation import Separated, separate
 from samplers.variations import Variation
+from samplers.wanted import Wanted, refuse_impossible
 
 #: Candidates whose pairs show what the prior alone would give.
 _PRIOR_SAMPLE = 4096

@@ -11,7 +11,7 @@ from cluster.hands import open_hands
 from cluster.run import Crew
 from jobs.laws import identity_spec
 from jobs.plan import Plan, claim
-from samplers.identities import draw_identities
+from samplers.identities import Identities, draw_identities
 from samplers.packing import PackingState
 from samplers.saturation import Tally
 from synth.anchors import anchors_written, write_anchors
@@ -31,14 +31,28 @@ def lay_foundations(plan: Plan, storage: Storage, crew: Crew, say: Callable[[str
     """
     if anchors_written(storage):
         claim(storage, plan)
+        forget_packing(storage)
         return
     settings, spec = plan.recipe.identities, identity_spec(plan.recipe)
     say(f"finding {settings.count} identities with cosines of at most {settings.separation.max_cosine:g}")
     with open_hands(crew, settings.count, plan.recipe.backend.device) as hands:
         identities = draw_identities(spec, hands, _StoredLog(plan, storage, say))
+    say(_summary(identities))
     claim(storage, plan)
     write_anchors(storage, identities, renderer_class(plan.recipe.renderer.kind).describe(identities.vectors))
     forget_packing(storage)
+
+
+def _summary(identities: Identities) -> str:
+    """What was found, in a line."""
+    proof, course = identities.certificate, identities.course
+    if proof.max_cosine is None:
+        return "a single identity: nothing to compare it with"
+    bounds = f"Welch bound {proof.welch_bound:.4f}, Levenshtein bound {proof.levenshtein_bound:.4f}"
+    how = f"of {course.candidates} candidates"
+    if course.packing is not None:
+        how = f"packed in {course.packing['steps']} steps from {course.packing['start']:.4f} ({bounds})"
+    return f"largest cosine {proof.max_cosine:.4f} over {proof.pairs_compared} pairs; {how}"
 
 
 class _StoredLog:

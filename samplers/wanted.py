@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from samplers.bounds import least_max_cosine
+from samplers.bounds import least_max_cosine, levenshtein_size
 from samplers.errors import RecipeError
 from samplers.prior import Prior
 
@@ -38,8 +38,9 @@ def refuse_impossible(wanted: Wanted, dimension: int) -> None:
     """Raises RecipeError where no arrangement at all keeps the limit."""
     bound, name = least_max_cosine(wanted.count, dimension)
     if wanted.max_cosine < bound - 1e-9:
+        most = max(1, int(levenshtein_size(dimension, wanted.max_cosine)))
         raise RecipeError(
             f"no {wanted.count} vectors in {dimension} dimensions keep all cosines at or below {wanted.max_cosine:g}: "
-            f"by the {name} bound the largest is at least {bound:.4f}; ask for fewer, or raise "
-            "identities.separation.max_cosine"
+            f"by the {name} bound the largest is at least {bound:.4f}, and at most {most} can keep this limit; "
+            "ask for fewer, or raise identities.separation.max_cosine"
         )

@@ -62,6 +62,7 @@ Every picture is synthetic, drawn by Hypersynth's `{words.renderer}` renderer. M
 | labels | 0 to {dataset.classes - 1} |
 | shards | {len(dataset.shards)} WebDataset tars, samples already shuffled unless the recipe says otherwise |
 | largest cosine between two identity vectors | {separation} (limit {dataset.certificate["limit"]:g}) |
+| views of one person | {_cones(dataset.certificate["cones"])} |
 | plan | `{dataset.plan_hash}` |
 
 Each sample has `KEY.jpg`, `KEY.cls` (the label) and `KEY.json` (identity, view, attributes). `index/*.parquet` has one
@@ -74,6 +75,14 @@ for image, label in open_dataset("."):  # uint8 (3, {dataset.picture_size_px}, {
     ...
 ```
 """
+
+
+def _cones(proof: dict[str, Any] | None) -> str:
+    """What the certificate says of the people's cones."""
+    if proof is None:
+        return "not bounded by cones"
+    extent = f"cones of {proof['narrowest_deg']:.1f} to {proof['widest_deg']:.1f} degrees about the identity vectors"
+    return f"{extent}, {'no two of which meet' if proof['disjoint'] else 'some of which may overlap'}"
 
 
 def _size_category(samples: int) -> str:

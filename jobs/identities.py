@@ -103,7 +103,7 @@ class GroupsSettings(Section):
 
     def open(self) -> Prior:
         """The law, with its members' files read."""
-        members = [(Group(label, group.share), group.prior.open()) for label, group in self.groups.items()]
+        members = [(Group(label, group.share), group.prior.open()) for label, group in sorted(self.groups.items())]
         with _refused_plainly():
             return Groups(tuple(members))
 

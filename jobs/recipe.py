@@ -177,6 +177,7 @@ def _valid_names(location: tuple[int | str, ...]) -> list[str]:
 
 
 def _follow(schema: Any, node: Any) -> Any:
+    node = next((branch for branch in node.get("anyOf", ()) if "$ref" in branch), node)  # what may be left out
     return schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
 
 

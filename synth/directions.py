@@ -22,6 +22,6 @@ def read_directions(name: str, data: bytes) -> dict[str, Tensor]:
     for key, direction in tensors.items():
         if direction.ndim != 1 or not direction.is_floating_point():
             raise DatasetError(f"{name}: {key} is not one vector of numbers, but {tuple(direction.shape)}")
-        if not bool(direction.isfinite().all()) or not bool((direction != 0).any()):
+        if not bool(direction.float().isfinite().all()) or not bool(direction.float().any()):
             raise DatasetError(f"{name}: {key} is zero, or holds NaN or infinity")
     return {key: direction.float() for key, direction in tensors.items()}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import typer.main
 from PIL import Image
 
 from jobs.cli import app
+from tests.files import digests
+from tests.jobs.making import features, store, typed
 
 
 def hypersynth(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -34,13 +37,18 @@ def test_the_verbs_and_flags_are_these() -> None:
         for verb, command in group.commands.items()
     }
     assert surface == {
-        "build": ["--address", "--out", "--set", "--workers", "recipe"],
+        "build": ["--address", "--out", "--plots", "--set", "--workers", "recipe"],
+        "fit-prior": ["--column", "--components", "--labels", "--output", "-o", "embeddings"],
+        "measure": ["--column", "--max-cosine", "embeddings"],
         "plan": ["--set", "--workers", "recipe"],
         "preview": ["--output", "--people", "--set", "--sweep", "--views", "-o", "recipe"],
         "recipes": ["--attributes", "--schema", "name"],
         "status": ["url"],
         "verify": ["--drop-damaged", "url"],
     }
+
+
+CROWD = ("--set", "identities.count=2000", "--set", "identities.separation.max_cosine=0.2")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +59,7 @@ def test_the_verbs_and_flags_are_these() -> None:
         (["plan", "barcode", "--set", "identities"], "write it as key=value"),
         (["plan", "barcode", "--set", "backend.device=cuda"], "shows no CUDA device"),
         (["build", "barcode", "--out", "s3://bucket/x"], "folders only, not in s3://"),
-        (["build", "barcode", "--out", "out", "--workers", "0", "--set", "identities.count=99999"], "identities fit"),
+        (["build", "barcode", "--out", "out", "--workers", "0", *CROWD], "of the 2000 identities asked for"),
         (["preview", "barcode", "-o", "x.png", "--sweep", "yaw"], "no attribute 'yaw'"),
         (["status", "nowhere"], "holds no plan"),
         (["verify", "nowhere"], "holds no plan"),
@@ -63,12 +71,16 @@ def test_a_mistake_costs_one_line_and_exit_code_1(
     words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent.parent))
+    assert message in typed(*words).line
+    assert not list(tmp_path.iterdir()), "something was left behind"
+
+
+def test_the_program_tells_a_mistake_as_it_is_told_inside(tmp_path: Path) -> None:
+    words = ("build", "barcode", "--out", tmp_path / "out", "--workers", "0", *CROWD)
     ended = hypersynth(*words)
     assert ended.returncode == 1
-    assert ended.stderr.startswith("hypersynth: ")
+    assert (ended.stdout, ended.stderr) == (typed(*words).out, typed(*words).err)
     assert ended.stderr.count("\n") == 1
-    assert message in ended.stderr
     assert not list(tmp_path.iterdir()), "something was left behind"
 
 
@@ -77,9 +89,8 @@ def test_wrong_usage_costs_exit_code_2() -> None:
 
 
 def test_plan_says_what_would_be_built_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent.parent))
     monkeypatch.chdir(tmp_path)
-    said = succeeded("plan", "barcode", "--workers", "4")
+    said = typed("plan", "barcode", "--workers", "4").out
     assert "2000, 10 of each, 32 px, barcode" in said
     assert "8 of at most 256 pictures" in said
     assert "on 4 workers" in said
@@ -91,19 +102,75 @@ def test_build_status_and_verify_tell_one_story(tmp_path: Path) -> None:
     built = succeeded("build", "barcode", "--out", tmp_path / "out", "--workers", "0", *small)
     assert "30 identities x 4 views = 120 pictures in 3 shards" in built
     assert f"{tmp_path}/out/contact_sheet.png" in built
-    assert "nothing was left to do" in succeeded(
-        "build", "barcode", "--out", tmp_path / "out", "--workers", "0", *small
-    )
-    assert "finished, 3 of 3 shards done" in succeeded("status", tmp_path / "out")
+    words = ("build", "barcode", "--out", tmp_path / "out", "--workers", "0", *small)
+    assert "nothing was left to do" in typed(*words).out
+    assert "finished, 3 of 3 shards done" in typed("status", tmp_path / "out").out
     assert succeeded("verify", tmp_path / "out").startswith("sound: ")
     (tmp_path / "out" / "shards" / "000001.tar").write_bytes(b"")
-    damaged = hypersynth("verify", tmp_path / "out", "--drop-damaged")
-    assert damaged.returncode == 1
-    assert "shards/000001.tar does not have the size and sha256" in damaged.stdout
-    assert "2 of 3 shards done" in succeeded("status", tmp_path / "out")
-    again = succeeded("build", "barcode", "--out", tmp_path / "out", "--workers", "0", *small)
-    assert "2 of them done before" in again
-    assert succeeded("verify", tmp_path / "out").startswith("sound: ")
+    damaged = typed("verify", tmp_path / "out", "--drop-damaged")
+    assert damaged.code == 1
+    assert "shards/000001.tar does not have the size and sha256" in damaged.out
+    assert "2 of 3 shards done" in typed("status", tmp_path / "out").out
+    assert "2 of them done before" in typed(*words).out
+    assert typed("verify", tmp_path / "out").out.startswith("sound: ")
+
+
+def test_plan_foresees_what_the_search_for_identities_will_take(tmp_path: Path) -> None:
+    """Between 16 and 17 thousand fit; of the first candidates nearly all are kept."""
+    assert re.search(r"candidates +\d+ are enough\n", re.sub(" +\n", "\n", typed("plan", "barcode").out))
+    tight = ("--set", "identities.count=400", "--set", "identities.separation.max_cosine=0.25")
+    foreseen = re.search(
+        r"of the first \d+, 213 were kept; only about (\d+) identities fit", typed("plan", "barcode", *tight).out
+    )
+    assert foreseen is not None
+    refused = typed("build", "barcode", *tight, "--out", tmp_path / "out", "--workers", "0").line
+    assert int(foreseen[1]) == pytest.approx(int(re.findall(r"holds about (\d+) of the 400", refused)[0]), rel=0.1)
+
+
+def test_embeddings_are_fitted_and_measured(tmp_path: Path) -> None:
+    file, prior = store(tmp_path / "people.npy", features()), tmp_path / "prior.safetensors"
+    assert ": 60 centres; " in succeeded("fit-prior", file, "--output", prior)
+    assert prior.is_file()
+    assert succeeded("measure", file).startswith("60 vectors of 64 numbers, mean norm ")
+
+
+PACKED = ("--set", "identities.count=30", "--set", "variations.views=2", "--set", "identities.packing={steps: 5}")
+
+
+def test_plots_are_drawn_beside_the_dataset_and_change_nothing_else(tmp_path: Path) -> None:
+    folders = [tmp_path / "plain", tmp_path / "drawn"]
+    for folder, words in zip(folders, ([], ["--plots"]), strict=True):
+        ended = typed("build", "barcode", "--out", folder, "--workers", "0", *PACKED, *words)
+        assert (ended.code, ended.err) == (0, "")
+    plain, drawn = map(digests, folders)
+    names = [f"plots/{name}.png" for name in ("cosines", "saturation", "packing")]
+    assert f"  plots     {', '.join(f'{tmp_path}/drawn/{name}' for name in names)}\n" in ended.out
+    assert {name: drawn[name] for name in drawn if name not in names} == plain
+    assert set(drawn) == {*plain, *names}
+    for name in names:
+        with Image.open(folders[1] / name) as picture:
+            assert picture.format == "PNG"
+    assert typed("verify", folders[1]).code == 0
+
+
+def test_plots_of_a_finished_dataset_are_drawn_when_asked_for_later(tmp_path: Path) -> None:
+    words = ("build", "barcode", "--out", tmp_path / "out", "--workers", "0", *PACKED)
+    assert typed(*words).code == 0
+    again = typed(*words, "--plots").out
+    assert again.startswith("plan ")
+    assert "nothing was left to do" in again
+    assert (tmp_path / "out/plots/cosines.png").exists()
+
+
+def test_without_matplotlib_plots_cost_one_line_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in {"matplotlib", *(name for name in sys.modules if name.startswith("matplotlib."))}:
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    words = ("build", "barcode", "--out", tmp_path / "out", "--workers", "0", *PACKED)
+    assert typed(*words, "--plots").line == "plots need matplotlib: pip install 'hypersynth[plots]'"
+    assert not (tmp_path / "out").exists()
+    assert typed(*words).code == 0, "without plots nothing is missed"
 
 
 def test_preview_draws_a_sheet(tmp_path: Path) -> None:
@@ -113,7 +180,7 @@ def test_preview_draws_a_sheet(tmp_path: Path) -> None:
 
 
 def test_a_swept_attribute_is_all_that_differs(tmp_path: Path) -> None:
-    succeeded("preview", "barcode", "-o", tmp_path / "s.png", "--people", "1", "--views", "3", "--sweep", "tint")
+    typed("preview", "barcode", "-o", tmp_path / "s.png", "--people", "1", "--views", "3", "--sweep", "tint")
     with Image.open(tmp_path / "s.png") as drawn:
         sheet = drawn.convert("RGB")
     unused = [sheet.getpixel((column * 34 + 30, 30)) for column in range(3)]
@@ -123,7 +190,7 @@ def test_a_swept_attribute_is_all_that_differs(tmp_path: Path) -> None:
 
 def test_recipes_lists_and_shows() -> None:
     assert {"barcode", "quickstart"} <= {line.split()[0] for line in succeeded("recipes").splitlines()}
-    assert "kind: barcode" in succeeded("recipes", "barcode")
-    schema = json.loads(succeeded("recipes", "--schema"))
+    assert "kind: barcode" in typed("recipes", "barcode").out
+    schema = json.loads(typed("recipes", "--schema").out)
     assert "identities" in schema["properties"]
-    assert "damage" in succeeded("recipes", "--attributes", "barcode")
+    assert "damage" in typed("recipes", "--attributes", "barcode").out

@@ -1,6 +1,7 @@
 """Builds whose renderer fails: what is retried, parked or stopped, what is said, and what stays."""
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -163,5 +164,6 @@ def test_a_finished_build_tells_plan_and_counts(recipe: Recipe, tmp_path: Path) 
     printed, _ = said_by_build(recipe, tmp_path)
     told = [line for line in printed.splitlines() if line]
     assert told[0] == "finding 40 identities with cosines of at most 0.4"
-    assert told[1].endswith(": 40 identities x 6 views = 240 pictures in 5 shards")
+    assert re.fullmatch(r"largest cosine 0\.[0-3]\d{3} over 780 pairs; of \d+ candidates", told[1])
+    assert told[2].endswith(": 40 identities x 6 views = 240 pictures in 5 shards")
     assert told[-1] == "holding every shard against its commit"

@@ -49,6 +49,21 @@ def refusal(folder: Path, text: str) -> str:
         (("renderer: {kind: barcode}", ""), ": renderer: this key is required"),
         (("barcode}", "oil}"), ", line 7: renderer: "),
         (("name: small", "name: Not A Name"), ", line 1: name: "),
+        (("  count: 10", "  count: 10\n  prior: {kind: vmf}"), ", line 5: identities.prior.concentration: this key is"),
+        (("  count: 10", "  count: 10\n  prior: {knid: vmf}"), ", line 5: identities.prior"),
+        (("  count: 10", "  count: 10\n  prior: {kind: oil}"), ", line 5: identities.prior: "),
+        (
+            ("  count: 10", "  count: 10\n  packing: {setps: 1}"),
+            ", line 5: identities.packing.setps: unknown key; did you",
+        ),
+        (
+            ("  count: 10", "  count: 10\n  packing: {steps: 1, pull: 2}"),
+            ", line 5: identities.packing: pull and gallery",
+        ),
+        (
+            ("  views: 3", "  views: 3\n  vector: {kind: band, sgima: 1}"),
+            ", line 7: variations.vector.sgima: unknown key",
+        ),
         (("name: small", "name: ["), ", line 3: not YAML"),
         ((GOOD, "- a list"), ": a recipe is a mapping"),
         (("2026-11-20", "2026-13-20"), ": not YAML: month must be in 1..12"),
@@ -125,24 +140,56 @@ def test_every_shipped_recipe_is_valid_and_named_as_its_file(name: str) -> None:
     assert set(resolve_recipe(recipe).variations.attributes) == set(recipe.declared)
 
 
+priors = st.one_of(
+    st.just({"kind": "uniform"}),
+    st.builds(
+        lambda kappa, weights: {"kind": "vmf", "concentration": kappa, "components": len(weights), "weights": weights},
+        st.floats(0, 1e6),
+        st.lists(st.floats(0, 1e3), min_size=1, max_size=4),
+    ),
+)
+vectors = st.one_of(
+    st.just({"kind": "none"}),
+    st.builds(
+        lambda low, apart: {"kind": "cone", "min_cosine": low, "keep_cones_apart": apart},
+        st.floats(-1, 1),
+        st.booleans(),
+    ),
+    st.builds(
+        lambda low, high: {"kind": "band", "min_cosine": low, "max_cosine": high}, st.floats(-1, 0), st.floats(0, 1)
+    ),
+    st.builds(lambda sigma: {"kind": "noise", "sigma": sigma}, st.floats(1e-6, 10)),
+    st.builds(
+        lambda sigmas: {"kind": "gaussian_mixture", "sigmas": sigmas, "shares": [1 / len(sigmas)] * len(sigmas)},
+        st.lists(st.floats(1e-6, 10), min_size=1, max_size=4),
+    ),
+)
 recipes = st.fixed_dictionaries(
     {
         "seed": st.integers(0, 2**63 - 1),
         "identities.count": st.integers(1, 10**8),
-        "identities.separation.max_cosine": st.floats(-0.5, 1),
-        "variations.views": st.integers(1, 10_000),
-        "variations.vector": st.one_of(
-            st.just({"kind": "none"}),
-            st.builds(lambda low, apart: {"kind": "cone", "min_cosine": low, "keep_cones_apart": apart},
-                      st.floats(-1, 1), st.booleans()),
+        "identities.prior": st.one_of(
+            priors,
+            st.builds(
+                lambda members: {
+                    "kind": "groups",
+                    "groups": {f"g{n}": {"share": 1 / len(members), "prior": one} for n, one in enumerate(members)},
+                },
+                st.lists(priors, min_size=1, max_size=3),
+            ),
         ),
+        "identities.separation.max_cosine": st.floats(-0.5, 1),
+        "identities.separation.candidates_per_identity": st.floats(1, 1e6),
+        "identities.packing": st.one_of(st.none(), st.fixed_dictionaries({"steps": st.integers(1, 10**6)})),
+        "variations.views": st.integers(1, 10_000),
+        "variations.vector": vectors,
         "output.shard_size": st.integers(1, 10**6),
         "output.jpeg_quality": st.integers(1, 100),
         "license": st.text(min_size=1),
         "checks.attempts": st.integers(1, 100),
         "backend.threads": st.integers(1, 256),
     }
-)  # fmt: skip
+)
 
 
 @settings(deadline=None, max_examples=40)
@@ -163,7 +210,8 @@ def leaves(node: Any, place: tuple[str, ...] = ()) -> dict[str, Any]:
 
 CHANGES = {
     "name": "other", "seed": 2, "date": "2026-11-21", "license": "MIT", "identities.count": 201,
-    "identities.separation.max_cosine": 0.41, "variations.views": 11, "variations.vector.min_cosine": 0.81,
+    "identities.separation.max_cosine": 0.41, "identities.separation.candidates_per_identity": 51,
+    "identities.packing": {"steps": 9}, "variations.views": 11, "variations.vector.min_cosine": 0.81,
     "variations.vector.keep_cones_apart": False, "variations.attributes.damage.chance": 0.21,
     "variations.attributes.tint.value": "black", "renderer.size": 33, "checks.attempts": 4,
     "checks.exhausted": "keep_best", "output.shard_size": 257, "output.order": "by_identity",
@@ -182,6 +230,39 @@ def test_everything_that_can_change_a_byte_is_hashed(key: str) -> None:
         node = node[section]
     node[sections[-1]] = CHANGES[key]
     assert make_plan(Recipe.model_validate(stored)).hash != make_plan(resolve_recipe(load_recipe("barcode"))).hash
+
+
+UNIFORM, VMF = {"kind": "uniform"}, {"kind": "vmf", "concentration": 1}
+BAND, NOISE = {"kind": "band", "min_cosine": 0.5}, {"kind": "noise", "sigma": 0.1}
+MIXTURE = {"kind": "gaussian_mixture", "sigmas": [0.1, 0.2], "shares": [0.5, 0.5]}
+
+
+def groups(**shares: float) -> dict[str, Any]:
+    return {"kind": "groups", "groups": {label: {"share": share, "prior": UNIFORM} for label, share in shares.items()}}
+
+
+def test_priors_packing_and_variations_are_hashed_whole() -> None:
+    settings: list[tuple[str, Any]] = [
+        *(
+            ("identities.prior", prior)
+            for prior in (UNIFORM, VMF, {**VMF, "concentration": 2}, {**VMF, "components": 2})
+        ),
+        ("identities.prior", {**VMF, "weights": [3]}),
+        *(
+            ("identities.prior", prior)
+            for prior in (groups(a=1), groups(b=1), groups(a=0.5, b=0.5), groups(a=0.4, b=0.6))
+        ),
+        *(("identities.packing", {"steps": steps}) for steps in (1, 2)),
+        *(("variations.vector", vector) for vector in ({"kind": "none"}, BAND, {**BAND, "max_cosine": 0.8})),
+        *(
+            ("variations.vector", vector)
+            for vector in ({**BAND, "keep_cones_apart": True}, NOISE, {**NOISE, "sigma": 1})
+        ),
+        *(("variations.vector", vector) for vector in (MIXTURE, {**MIXTURE, "sigmas": [0.2, 0.1]})),
+        ("variations.vector", {**MIXTURE, "shares": [0.4, 0.6]}),
+    ]
+    hashes = {make_plan(resolve_recipe(load_recipe("barcode", {key: value}))).hash for key, value in settings}
+    assert len(hashes) == len(settings)
 
 
 def test_where_things_run_is_neither_hashed_nor_stored() -> None:

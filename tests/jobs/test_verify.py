@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jobs.recipe import Recipe
 from jobs.verify import drop_damaged, verify
 from samplers.errors import DatasetError
-from synth.anchors import CERTIFICATE, parquet_bytes
+from samplers.priors import VonMisesFisher
+from synth.anchors import CERTIFICATE, COURSE, write_anchors
 from synth.commit import commit_name
+from synth.parquet import parquet_bytes
+from synth.renderers.barcode import BarcodeRenderer
 from synth.storage import LocalStorage, sha256
+from tests.conftest import build_here
+from tests.files import digests
+from tests.synth import making
 
 Document = dict[str, Any]
 
@@ -77,13 +85,28 @@ def test_a_commit_of_another_plan_and_one_that_is_missing_are_named(copy: Path) 
     assert drop_damaged(LocalStorage(copy), verdict) == [1, 3]
 
 
-@pytest.mark.parametrize("change", [{"max_cosine": 0.1}, {"pair": [0, 1]}, {"count": 41}, {"limit": 0.9}])
-def test_a_certificate_that_the_vectors_do_not_give_is_named(copy: Path, change: Document) -> None:
-    rewrite(copy / CERTIFICATE, lambda certificate: certificate.update(change))
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda certificate: certificate.update(max_cosine=0.1),
+        lambda certificate: certificate.update(pair=[0, 1]),
+        lambda certificate: certificate.update(count=41),
+        lambda certificate: certificate.update(limit=0.9),
+        lambda certificate: certificate.update(pairs_compared=779),
+        lambda certificate: certificate.update(levenshtein_bound=0.0),
+        lambda certificate: certificate["histogram"].reverse(),
+        lambda certificate: certificate["cones"].update(widest_deg=1.0),
+        lambda certificate: certificate["cones"].update(least_gap_deg=90.0),
+        lambda certificate: certificate["cones"].update(disjoint=False),
+        lambda certificate: certificate.update(cones=None),
+    ],
+)
+def test_a_certificate_that_the_vectors_do_not_give_is_named(copy: Path, change: Callable[[Document], object]) -> None:
+    rewrite(copy / CERTIFICATE, change)
     assert the_fault(copy) == "identities/certificate.json is not what the stored vectors give"
 
 
-def replace_vectors(folder: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+def replace_people(folder: Path, change: Callable[[pa.Table], pa.Table]) -> None:
     """Store other identities, and let the certificate name their bytes."""
     part = folder / "identities/part-00000.parquet"
     data = parquet_bytes(change(pq.read_table(part)))
@@ -94,11 +117,62 @@ def replace_vectors(folder: Path, change: Callable[[pa.Table], pa.Table]) -> Non
     )
 
 
-def test_identities_that_are_too_few_or_too_alike_are_named(copy: Path) -> None:
-    replace_vectors(copy, lambda people: people.slice(1))
+def with_first(column: str, change: Callable[[Any], Any]) -> Callable[[pa.Table], pa.Table]:
+    """Change the first person's value of a column."""
+
+    def changed(people: pa.Table) -> pa.Table:
+        place, values = people.column_names.index(column), people[column].to_pylist()
+        values[0] = change(values[0])
+        return people.set_column(place, people.schema.field(place), pa.array(values, people.schema.field(place).type))
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        with_first("vector", lambda vector: [-vector[0], *vector[1:]]),
+        with_first("vector", lambda vector: vector[::-1]),
+        with_first("nearest_identity", lambda nearest: (nearest + 1) % 40),
+        with_first("nearest_cosine", lambda cosine: cosine + 1e-6),
+        with_first("nearest_cosine", lambda cosine: cosine - 0.1),
+        lambda people: pa.concat_tables([people.slice(0, 1), people.slice(0, 39)]),
+    ],
+)
+def test_vectors_or_neighbours_that_do_not_belong_together_are_named(
+    copy: Path, change: Callable[[pa.Table], pa.Table]
+) -> None:
+    replace_people(copy, change)
+    assert the_fault(copy) == "identities/ names nearest neighbours that the stored vectors do not have"
+
+
+def test_identities_that_are_too_few_are_named(copy: Path) -> None:
+    replace_people(copy, lambda people: people.slice(1))
     assert the_fault(copy) == "identities/ holds 39 people, the plan 40"
-    replace_vectors(copy, lambda people: pa.concat_tables([people.slice(0, 1), people]))
-    assert the_fault(copy) == "identities/certificate.json is not what the stored vectors give"
+
+
+def test_identities_that_are_too_alike_are_named(copy: Path) -> None:
+    """Records that agree with each other, about people whom the recipe does not allow."""
+    crowd = making.people(40, VonMisesFisher(30.0), max_cosine=1)
+    crowd = replace(crowd, certificate=replace(crowd.certificate, limit=0.4))
+    write_anchors(LocalStorage(copy), crowd, BarcodeRenderer.describe(crowd.vectors))
+    assert the_fault(copy) == f"two identities have a cosine of {crowd.certificate.max_cosine}, above 0.4"
+
+
+def test_a_course_that_was_changed_or_is_missing_is_named(copy: Path) -> None:
+    rewrite(copy / COURSE, lambda course: course.update(candidates=1))
+    assert the_fault(copy).endswith(f"/{COURSE} does not have the size and sha256 that the certificate names")
+    (copy / COURSE).unlink()
+    assert the_fault(copy).endswith(f"/{COURSE}: No such file or directory")
+
+
+def test_changed_identities_are_found_again_by_the_next_build(
+    small_recipe: Recipe, dataset_folder: Path, copy: Path
+) -> None:
+    replace_people(copy, with_first("nearest_cosine", lambda cosine: cosine - 0.1))
+    drop_damaged(LocalStorage(copy), verify(LocalStorage(copy)))
+    assert build_here(small_recipe, copy) == 0
+    assert digests(copy) == digests(dataset_folder)
 
 
 def test_progress_is_told_shard_by_shard(dataset_folder: Path) -> None:

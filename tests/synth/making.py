@@ -7,10 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from samplers.attributes import Law, complete_laws
-from samplers.identities import Identities, draw_identities
+from samplers.hands import Threads
+from samplers.identities import Identities, IdentitySpec, draw_identities
 from samplers.pictures import Pictures
-from samplers.priors import UniformPrior
+from samplers.priors import Prior, UniformPrior
 from samplers.variations import Cone
+from samplers.wanted import Wanted
 from synth.anchors import Anchors
 from synth.checks import CosineToAnchor, NearestAnchor
 from synth.commit import Commit
@@ -23,14 +25,13 @@ from synth.storage import Storage
 from synth.views import Variety
 
 PEOPLE, VIEWS = 20, 6
+VARIATION = Cone(min_cosine=0.8)
 
 
-def people(count: int = PEOPLE) -> Identities:
-    return draw_identities(UniformPrior(), 1, count, DIMENSION, 0.4)
-
-
-def anchors_of(identities: Identities) -> Anchors:
-    return Anchors(identities.vectors, identities.nearest, identities.nearest_cosine)
+def people(count: int = PEOPLE, prior: Prior | None = None, max_cosine: float = 0.4) -> Identities:
+    """Whom a prior gives for seed 1, uniform where none is named."""
+    wanted = Wanted(count, max_cosine)
+    return draw_identities(IdentitySpec(prior or UniformPrior(), 1, DIMENSION, wanted, VARIATION), Threads(1))
 
 
 def spec(*, laws: dict[str, Law] | None = None, **changes: Any) -> ShardSpec:
@@ -40,7 +41,7 @@ def spec(*, laws: dict[str, Law] | None = None, **changes: Any) -> ShardSpec:
         "plan_hash": "plan",
         "pictures": Pictures(PEOPLE, VIEWS, 1),
         "shards": 1,
-        "variety": Variety(1, Cone(min_cosine=0.8), declared, complete_laws(declared, laws or {})),
+        "variety": Variety(1, VIEWS, VARIATION, declared, complete_laws(declared, laws or {})),
         "size_px": 32,
         "checks": (CosineToAnchor(encoder="barcode", min=0.7), NearestAnchor(encoder="barcode")),
         "attempts": 2,
@@ -63,7 +64,7 @@ class Bench:
 
     @property
     def tools(self) -> Tools:
-        return Tools(anchors_of(self.identities), self.renderer, self.encoder, {"device": "test"})
+        return Tools(Anchors.of(self.identities), self.renderer, self.encoder, {"device": "test"})
 
     def make(self, spec: ShardSpec, shard: int = 0) -> Commit:
         return make_shard(ShardTask(spec, shard), self.tools, self.storage)

@@ -3,6 +3,7 @@
 import datetime
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,20 @@ def test_the_card_accounts_for_every_picture_and_for_separation(manifest: Datase
     assert "under a recipe dated 2026-11-20" in text
     alone = manifest.model_copy(update={"certificate": {**manifest.certificate, "max_cosine": None, "pair": None}})
     assert "one identity only (limit 0.4)" in card(alone, WORDS).decode()
+
+
+def test_the_card_says_whether_the_views_of_two_people_can_meet(manifest: Dataset) -> None:
+    cones = manifest.certificate["cones"]
+    for proof, words in (
+        (
+            {**cones, "narrowest_deg": 21.04, "widest_deg": 36.96},
+            "cones of 21.0 to 37.0 degrees .*, no two of which meet",
+        ),
+        ({**cones, "disjoint": False}, "degrees about the identity vectors, some of which may overlap"),
+        (None, "not bounded by cones"),
+    ):
+        changed = manifest.model_copy(update={"certificate": {**manifest.certificate, "cones": proof}})
+        assert re.search(rf"\| views of one person \| .*{words} \|", card(changed, WORDS).decode())
 
 
 def test_the_croissant_record_has_the_recipes_date_and_licence(manifest: Dataset) -> None:

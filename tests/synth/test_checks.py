@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
+from samplers.hands import Threads
+from samplers.identities import rounded_up
+from samplers.pairs import compare_all
 from samplers.priors import UniformPrior
-from samplers.separation import nearest_neighbours
 from samplers.sphere import cosine, inner, normalise
 from synth.anchors import Anchors
 from synth.checks import CosineToAnchor, NearestAnchor, Verdict, gather_evidence
@@ -18,18 +20,22 @@ NEAREST = NearestAnchor(encoder="barcode")
 
 
 def anchors_at(vectors: Tensor) -> Anchors:
-    neighbours = nearest_neighbours(vectors)
-    return Anchors(vectors, neighbours.nearest, neighbours.cosine.float())
+    pairs = compare_all(vectors, Threads(1), histogram=False)
+    return Anchors(vectors, pairs.nearest, rounded_up(pairs.cosine), torch.ones(len(vectors)))
+
+
+def draw(seed: int, count: int, dimension: int) -> Tensor:
+    return UniformPrior().draw(seed, torch.arange(count), dimension).vectors
 
 
 def people(seed: int, count: int, dimension: int) -> Anchors:
-    return anchors_at(UniformPrior().draw(seed, 0, count, dimension))
+    return anchors_at(draw(seed, count, dimension))
 
 
 def pictures_of(anchors: Anchors, seed: int, count: int, likeness: float) -> tuple[Tensor, Tensor]:
     """Whom pictures show, and embeddings, of any length, that lie between chance and the anchor."""
     identity = torch.arange(count) % len(anchors.vectors)
-    noise = UniformPrior().draw(seed + 1, 0, count, anchors.vectors.shape[1])
+    noise = draw(seed + 1, count, anchors.vectors.shape[1])
     length = torch.linspace(0.1, 30, count)[:, None]
     return identity, length * (likeness * anchors.vectors[identity] + (1 - likeness) * noise)
 
@@ -78,7 +84,7 @@ def test_nearest_anchor_keeps_what_no_other_person_beats(
 @pytest.mark.parametrize("angle", [1e-2, 1e-4, 1e-6])
 def test_nearest_anchor_tells_two_near_people_apart(angle: float) -> None:
     """The two are nearer to each other than float32 products resolve; a picture a little to either side is theirs."""
-    pole, away = UniformPrior().draw(1, 0, 2, 64)
+    pole, away = draw(1, 2, 64)
     away = normalise(away - inner(away, pole) * pole)
     anchors = anchors_at(torch.cat((normalise(torch.stack((pole + angle * away, pole - angle * away))), torch.eye(64))))
     embedding = torch.stack((pole + 20 * angle * away, pole - 20 * angle * away))

@@ -246,7 +246,8 @@ def fit_prior(
     components: Annotated[int | None, typer.Option(min=1, help="principal components kept  [default: all]")] = None,
     column: ColumnOption = None,
     labels: Annotated[
-        str | None, typer.Option(help="the column or tensor with people's labels; their means are fitted")
+        str | None,
+        typer.Option(help="the column or tensor with people's labels, whose means are fitted  [default: found]"),
     ] = None,
 ) -> None:
     """Fit a PCA-Gaussian prior to embeddings, for recipes: prior: {kind: pca_gaussian, file: FILE}."""
@@ -255,9 +256,10 @@ def fit_prior(
 
     fitted = fit(EmbeddingFile(embeddings, column, labels), output, components)
     summary = fitted.summary
+    means = f" (means of {fitted.rows} rows by their label)" if fitted.rows != fitted.centres else ""
     out.print(
-        f"{output}: {fitted.centres} centres; participation ratio {summary.participation_ratio:.1f}, "
-        f"{summary.dimensions_90} dimensions hold 90 % of the variance and {summary.dimensions_99} hold 99 %, "
+        f"{output}: {fitted.centres} centres{means}; participation ratio {summary.participation_ratio:.1f}, "
+        f"dimensions for 90 % of the variance {summary.dimensions_90}, for 99 % {summary.dimensions_99}, "
         f"mean norm {summary.mean_norm:.3f}"
     )
 

@@ -22,6 +22,7 @@ from synth.storage import open_storage
 class Fit:
     """A prior that was fitted and stored."""
 
+    rows: int
     centres: int
     summary: PcaSummary
 
@@ -41,6 +42,8 @@ def fit_prior(file: EmbeddingFile, output: Path, components: int | None = None) 
     Where the file has labels, the centres are the means of the raw features of each label; else every row is a centre.
     Raises DatasetError, in one line, for embeddings that no prior can be fitted to.
     """
+    if output.suffix != ".safetensors":
+        raise DatasetError(f"{output}: a prior is stored as .safetensors")
     found = read_embeddings(file.url, column=file.column, label_column=file.label_column)
     try:
         centres = found.vectors if found.labels is None else class_means(found.vectors, found.labels)
@@ -48,7 +51,7 @@ def fit_prior(file: EmbeddingFile, output: Path, components: int | None = None) 
     except ValueError as misfit:
         raise DatasetError(f"{file.url}: {misfit}") from misfit
     open_storage(str(output.parent)).replace(output.name, write_prior(prior))
-    return Fit(len(centres), summarise(prior))
+    return Fit(len(found.vectors), len(centres), summarise(prior))
 
 
 @dataclass(frozen=True)

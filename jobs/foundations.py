@@ -10,10 +10,13 @@ from collections.abc import Callable
 from cluster.hands import open_hands
 from cluster.run import Crew
 from jobs.laws import identity_spec
-from jobs.plan import Plan, claim
+from jobs.plan import NAME as PLAN_NAME
+from jobs.plan import RECIPE_NAME, Plan, claim
+from samplers.errors import SaturationError
 from samplers.identities import Identities, draw_identities
 from samplers.packing import PackingState
 from samplers.saturation import Tally
+from synth import packing_state
 from synth.anchors import anchors_written, write_anchors
 from synth.packing_state import forget_packing, load_packing, save_packing
 from synth.renderer import renderer_class
@@ -35,12 +38,22 @@ def lay_foundations(plan: Plan, storage: Storage, crew: Crew, say: Callable[[str
         return
     settings, spec = plan.recipe.identities, identity_spec(plan.recipe)
     say(f"finding {settings.count} identities with cosines of at most {settings.separation.max_cosine:g}")
-    with open_hands(crew, settings.count, plan.recipe.backend.device) as hands:
-        identities = draw_identities(spec, hands, _StoredLog(plan, storage, say))
+    try:
+        with open_hands(crew, settings.count, plan.recipe.backend.device) as hands:
+            identities = draw_identities(spec, hands, _StoredLog(plan, storage, say))
+    except SaturationError:
+        _withdraw(storage)
+        raise
     say(_summary(identities))
     claim(storage, plan)
     write_anchors(storage, identities, renderer_class(plan.recipe.renderer.kind).describe(identities.vectors))
     forget_packing(storage)
+
+
+def _withdraw(storage: Storage) -> None:
+    """Leave no claim of a plan whose identities cannot be found: the next try is another plan."""
+    for name in (packing_state.NAME, RECIPE_NAME, PLAN_NAME):
+        storage.delete(name)
 
 
 def _summary(identities: Identities) -> str:
@@ -48,7 +61,7 @@ def _summary(identities: Identities) -> str:
     proof, course = identities.certificate, identities.course
     if proof.max_cosine is None:
         return "a single identity: nothing to compare it with"
-    bounds = f"Welch bound {proof.welch_bound:.4f}, Levenshtein bound {proof.levenshtein_bound:.4f}"
+    bounds = f"Welch bound on |cosine| {proof.welch_bound:.4f}, Levenshtein bound {proof.levenshtein_bound:.4f}"
     how = f"of {course.candidates} candidates"
     if course.packing is not None:
         how = f"packed in {course.packing['steps']} steps from {course.packing['start']:.4f} ({bounds})"

@@ -33,6 +33,8 @@ class VmfSettings(Section):
 
     @model_validator(mode="after")
     def _weights_fit(self) -> "VmfSettings":
+        if self.means is not None and self.components != 1:
+            raise ValueError("means and components exclude each other: the file's vectors are the components")
         if self.weights is not None and self.means is None and len(self.weights) != self.components:
             raise ValueError(f"{len(self.weights)} weights for {self.components} components")
         return self
@@ -173,4 +175,4 @@ def _refused_plainly() -> Iterator[None]:
     try:
         yield
     except ValueError as misfit:
-        raise RecipeError(str(misfit)) from misfit
+        raise RecipeError(f"identities.prior: {misfit}") from misfit

@@ -5,11 +5,13 @@ done with a recipe, and does not touch the places that a recipe names: `resolve_
 """
 
 import datetime
+import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from jobs.identities import IdentitySettings
 from jobs.section import Section, pin_files
@@ -161,10 +163,24 @@ def _explain(source: Source, invalid: ValidationError) -> str:
         return source.unknown(place, _valid_names(first["loc"][:-1])) + more
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing":
-        message = "this key is required"
+        place, message = (*place, first["loc"][-1]), "this key is required"
+    elif first["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        place, message = (*place, "kind"), _kind_wanted(first)
+    elif first["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        message = f"keys and values are due here, not {first['input']!r}"
     elif not isinstance(first["input"], dict | list | tuple | BaseModel):
         message = f"{message}, not {first['input']!r}"
     return f"{source.where(place)}: {message[0].lower()}{message[1:]}{more}"
+
+
+def _kind_wanted(error: ErrorDetails) -> str:
+    """What to write for a kind that is missing or unknown."""
+    context = error.get("ctx", {})
+    kinds = [kind.strip(" '") for kind in context.get("expected_tags", "").split(",")]
+    if error["type"] == "union_tag_not_found":
+        return "this key is required"
+    near = difflib.get_close_matches(str(context["tag"]), kinds, 1, cutoff=0.5)
+    return f"unknown kind {context['tag']!r}; " + (f"did you mean {near[0]}?" if near else f"kinds: {', '.join(kinds)}")
 
 
 def _valid_names(location: tuple[int | str, ...]) -> list[str]:

@@ -39,7 +39,9 @@ class InputFile(Section):
         return name, data
 
     def pinned(self) -> "InputFile":
-        """The same file with its sha256."""
+        """The same file with its sha256. One that already has it is not read: it may be gone when it is not needed."""
+        if self.sha256 is not None:
+            return self
         _, data = self.read()
         return InputFile(url=self.url, sha256=sha256(data))
 

@@ -26,14 +26,12 @@ class Source:
     lines: Mapping[Place, int]  # counted from 1; what an override set has none
 
     def place(self, location: Sequence[int | str]) -> Place:
-        """pydantic's location of an error without the names of union branches, which are not in the file."""
+        """pydantic's location of an error without what is not in the file, such as the names of union branches."""
         place: Place = ()
         node = self.data
-        for i, step in enumerate(location):
-            last = i == len(location) - 1
-            if isinstance(node, Mapping) and (step in node or last):
-                place, node = (*place, step), node.get(step)
-            elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+        for step in location:
+            inside = step in node if isinstance(node, Mapping) else isinstance(node, list) and step in range(len(node))
+            if inside:
                 place, node = (*place, step), node[step]
         return place
 

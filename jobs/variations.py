@@ -6,7 +6,7 @@ Files named here are read when the law is opened, not before. This module does n
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from jobs.section import InputFile, Section
 from samplers.attributes import Constant, Distribution, Normal, Sometimes, Uniform
@@ -31,6 +31,13 @@ class DirectionSettings(Section):
     kind: Literal["directions"] = "directions"
     file: InputFile = Field(description="a .safetensors file with one vector for each name")
     steps: dict[str, Step] = Field(min_length=1, description="how far to go along each direction")
+
+    @model_validator(mode="after")
+    def _steps_are_numbers(self) -> "DirectionSettings":
+        for name, step in self.steps.items():
+            if isinstance(step, Constant) and isinstance(step.value, str):
+                raise ValueError(f"the step along {name} is a number, not {step.value!r}")
+        return self
 
     def open(self, dimension: int) -> Variation:
         """The law, with its file read. Raises RecipeError for a direction that the file does not have."""

@@ -118,7 +118,7 @@ def draw_identities(spec: IdentitySpec, hands: Hands, log: Log | None = None) ->
         assert moves is not None, "the greedy rule let a pair pass"
         raise SaturationError(
             f"packing reached a largest cosine of {certificate.max_cosine:.4f} in {moves['steps']} steps, "
-            f"not {limit:g}; allow more identities.packing.steps, pull less, or raise identities.separation.max_cosine"
+            f"not {limit:g}; {_packing_advice(spec, moves)}raise identities.separation.max_cosine"
         )
     labels = [group.label for group in spec.prior.groups]
     return Identities(
@@ -131,6 +131,13 @@ def draw_identities(spec: IdentitySpec, hands: Hands, log: Log | None = None) ->
         certificate=certificate,
         course=Course(found.drawn, _prior_histogram(spec, hands), moves),
     )
+
+
+def _packing_advice(spec: IdentitySpec, moves: dict[str, Any]) -> str:
+    assert spec.packing is not None
+    more = "allow more identities.packing.steps, " if moves["steps"] >= spec.packing.steps else ""
+    less = "pull less, " if spec.packing.pull else ""
+    return f"{more}{less}or " if more or less else ""
 
 
 def _find(spec: IdentitySpec, hands: Hands, log: Log) -> tuple[Separated, dict[str, Any] | None]:

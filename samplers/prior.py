@@ -74,4 +74,6 @@ class Prior(Protocol):
 def check_dimension(prior: Prior, dimension: int) -> None:
     """Raise RecipeError if the prior's vectors have another number of dimensions than the renderer wants."""
     if prior.dimension not in (None, dimension):
-        raise RecipeError(f"the prior's vectors have {prior.dimension} numbers, the renderer wants {dimension}")
+        raise RecipeError(
+            f"identities.prior: its vectors have {prior.dimension} numbers, the renderer wants {dimension}"
+        )

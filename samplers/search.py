@@ -76,7 +76,7 @@ class Search:
         """Take a block of candidates, and keep whom the rule allows."""
         numbers = self._next_numbers()
         if len(numbers) == 0:
-            raise SaturationError(self._words("the prior has no more candidates"))
+            raise SaturationError(self._words_of_the_end())
         candidates = self.prior.draw(self.seed, numbers, self.dimension)
         rows = (~self._refused(candidates.vectors)).nonzero()[:, 0]
         fresh = rows[self._sift(candidates.select(rows))]
@@ -160,6 +160,17 @@ class Search:
         self.doubts += 1
         if self.doubts > 1:
             raise SaturationError(self._words(f"foreseen after {self.looked} candidates", law))
+
+    def _words_of_the_end(self) -> str:
+        """That a prior has no more candidates for some group."""
+        states = zip(self.prior.groups, self.free, self.prior.ends, strict=True)
+        ended = [group.label for group, free, end in states if free and end is not None and end <= self.next]
+        whose = f" for the group {', '.join(ended)}" if any(ended) else ""
+        other = "" if self.wanted.max_cosine >= 1 else ", or raise identities.separation.max_cosine"
+        return (
+            f"the prior has no more candidates{whose}: of the first {self.next}, {self.count} fit at max_cosine "
+            f"{self.wanted.max_cosine:g}, and {self.wanted.count} identities are asked for; ask for fewer{other}"
+        )
 
     def _words(self, when: str, law: Forecast | None = None) -> str:
         """How many fit, and what to do."""

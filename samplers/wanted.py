@@ -38,9 +38,13 @@ def refuse_impossible(wanted: Wanted, dimension: int) -> None:
     """Raises RecipeError where no arrangement at all keeps the limit."""
     bound, name = least_max_cosine(wanted.count, dimension)
     if wanted.max_cosine < bound - 1e-9:
-        most = max(1, int(levenshtein_size(dimension, wanted.max_cosine)))
+        # The size of a perfect arrangement is a whole number, and rounding may leave it just below. Below a cosine of
+        # zero, no more fit than a simplex has corners.
+        most = max(1, int(levenshtein_size(dimension, wanted.max_cosine) * (1 + 1e-9)))
+        if wanted.max_cosine < 0:
+            most = min(most, dimension + 1)
         raise RecipeError(
             f"no {wanted.count} vectors in {dimension} dimensions keep all cosines at or below {wanted.max_cosine:g}: "
-            f"by the {name} bound the largest is at least {bound:.4f}, and at most {most} can keep this limit; "
+            f"by the {name} bound the largest is at least {bound:.4g}, and at most {most} can keep this limit; "
             "ask for fewer, or raise identities.separation.max_cosine"
         )

@@ -135,7 +135,10 @@ def read_people(storage: Storage, columns: list[str]) -> pa.Table:
 def read_course(storage: Storage) -> dict[str, Any]:
     """How the identities were found (`samplers.identities.Course`). Raises as `read_anchors` does."""
     named = StoredFile.model_validate(read_certificate(storage)["course"])
-    course: dict[str, Any] = json.loads(_sound(storage, named))
+    try:
+        course: dict[str, Any] = json.loads(_sound(storage, named))
+    except ValueError as damage:
+        raise DatasetError(f"{storage.url}/{named.name} is damaged") from damage
     return course
 
 

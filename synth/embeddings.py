@@ -129,7 +129,7 @@ def _choose_labels(name: str, wanted: str | None, there: Sequence[str]) -> str |
 
 def _parse_npy(name: str, data: bytes, column: str | None, label_column: str | None) -> _Parsed:
     if column is not None or label_column is not None:
-        raise DatasetError(f"{name}: a .npy file holds one array, which has no name")
+        raise DatasetError(f"{name}: a .npy file holds one array: it has neither named columns nor labels")
     with _damage_explained(name, ".npy file of plain numbers (pickles are never read)"):
         array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     if array.dtype.kind != "f":

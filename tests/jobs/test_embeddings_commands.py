@@ -28,7 +28,9 @@ def test_a_prior_is_fitted_to_every_row_or_to_the_mean_of_every_label(tmp_path: 
     plain, labelled = store(tmp_path / "a.npy", rows), store(tmp_path / "b.parquet", rows, who=LABELS)
     assert typed("fit-prior", plain, "--output", output).out.startswith(f"{output}: 60 centres; ")
     assert torch.allclose(fitted_mean(output), rows.mean(0), atol=1e-5)
-    assert typed("fit-prior", labelled, "-o", output, "--labels", "who").out.startswith(f"{output}: 12 centres; ")
+    assert typed("fit-prior", labelled, "-o", output, "--labels", "who").out.startswith(
+        f"{output}: 12 centres (means of 60 rows by their label); "
+    )
     assert torch.allclose(fitted_mean(output), means_of_labels(rows).mean(0), atol=1e-5)
 
 
@@ -38,7 +40,10 @@ def test_columns_and_tensors_are_named(tmp_path: Path) -> None:
     file = store(tmp_path / "a.safetensors", rows, mirrored=2 - rows, who=numbers)
     typed("fit-prior", file, "-o", output, "--column", "mirrored")
     assert torch.allclose(fitted_mean(output), 2 - rows.mean(0), atol=1e-5)
-    assert ": 7 centres; " in typed("fit-prior", file, "-o", output, "--column", "mirrored", "--labels", "who").out
+    assert (
+        ": 7 centres (means of 60 rows by their label); "
+        in typed("fit-prior", file, "-o", output, "--column", "mirrored", "--labels", "who").out
+    )
 
 
 def test_what_is_said_of_a_prior_is_right_for_a_known_one(tmp_path: Path) -> None:
@@ -46,10 +51,13 @@ def test_what_is_said_of_a_prior_is_right_for_a_known_one(tmp_path: Path) -> Non
     steps = torch.eye(3)[[0, 0, 1, 1]] * torch.tensor([1.0, -1, 1, -1])[:, None]
     file, output = store(tmp_path / "a.npy", steps + 10 * torch.eye(3)[2]), tmp_path / "prior.safetensors"
     assert typed("fit-prior", file, "-o", output).out == (
-        f"{output}: 4 centres; participation ratio 2.0, 2 dimensions hold 90 % of the variance and 2 hold 99 %, "
+        f"{output}: 4 centres; participation ratio 2.0, dimensions for 90 % of the variance 2, for 99 % 2, "
         "mean norm 10.066\n"
     )
-    assert "participation ratio 1.0, 1 dimensions" in typed("fit-prior", file, "-o", output, "--components", "1").out
+    assert (
+        "participation ratio 1.0, dimensions for 90 % of the variance 1,"
+        in typed("fit-prior", file, "-o", output, "--components", "1").out
+    )
     assert read_prior("a", output.read_bytes()).components.shape == (1, 3)
 
 
@@ -64,9 +72,10 @@ def test_a_recipe_reads_what_was_fitted(tmp_path: Path) -> None:
 
 def test_the_same_embeddings_give_the_same_prior(tmp_path: Path) -> None:
     file = store(tmp_path / "a.npy", features())
-    for name in ("one", "two"):
-        typed("fit-prior", file, "-o", tmp_path / name)
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
+    for output in (one, two):
+        typed("fit-prior", file, "-o", output)
+    assert one.read_bytes() == two.read_bytes()
 
 
 def beside(folder: Path, name: str) -> Path:
@@ -111,7 +120,11 @@ def test_a_prior_that_cannot_be_fitted_costs_one_line_and_writes_nothing(
 def test_a_prior_that_cannot_be_written_costs_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     file = store(tmp_path / "a.npy", features())
-    assert f"cannot write {tmp_path}/file/prior: " in typed("fit-prior", file, "-o", tmp_path / "file" / "prior").line
+    inside = tmp_path / "file" / "prior.safetensors"
+    assert f"cannot write {inside}: " in typed("fit-prior", file, "-o", inside).line
+    named = typed("fit-prior", file, "-o", tmp_path / "prior.npy").line
+    assert named == f"{tmp_path}/prior.npy: a prior is stored as .safetensors"
+    assert not (tmp_path / "prior.npy").exists()
 
 
 LIMITS = (0.1, 0.3, 0.75, 1.0)

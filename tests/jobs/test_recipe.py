@@ -47,11 +47,11 @@ def refusal(folder: Path, text: str) -> str:
         (("  count: 10", "  count: 10\n  count: 11"), ", line 5: identities.count: already set on line 4"),
         (("  views: 3", ""), ", line 5: variations"),
         (("renderer: {kind: barcode}", ""), ": renderer: this key is required"),
-        (("barcode}", "oil}"), ", line 7: renderer: "),
+        (("barcode}", "oil}"), ", line 7: renderer.kind: unknown kind 'oil'"),
         (("name: small", "name: Not A Name"), ", line 1: name: "),
         (("  count: 10", "  count: 10\n  prior: {kind: vmf}"), ", line 5: identities.prior.concentration: this key is"),
         (("  count: 10", "  count: 10\n  prior: {knid: vmf}"), ", line 5: identities.prior"),
-        (("  count: 10", "  count: 10\n  prior: {kind: oil}"), ", line 5: identities.prior: "),
+        (("  count: 10", "  count: 10\n  prior: {kind: oil}"), ", line 5: identities.prior.kind: unknown kind 'oil'"),
         (
             ("  count: 10", "  count: 10\n  packing: {setps: 1}"),
             ", line 5: identities.packing.setps: unknown key; did you",

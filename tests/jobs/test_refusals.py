@@ -103,7 +103,7 @@ LIMIT, SPARE = "identities.separation.max_cosine", "identities.separation.candid
     ("settings", "words"),
     [
         # Priors
-        ({PRIOR: "{kind: unifrom}"}, ["identities.prior", "unifrom", "uniform", "vmf", "pca_gaussian", "groups"]),
+        ({PRIOR: "{kind: unifrom}"}, ["identities.prior.kind: unknown kind 'unifrom'; did you mean uniform?"]),
         ({PRIOR: "{kind: file}"}, ["identities.prior.vectors: this key is required"]),
         ({PRIOR: "{kind: file, vectros: x.npy}"}, ["identities.prior.vectros: unknown key; did you mean vectors?"]),
         ({PRIOR: "{kind: file, vectors: FILES/good.npy, column: x}"}, ["a .npy file holds one array"]),
@@ -149,7 +149,10 @@ LIMIT, SPARE = "identities.separation.max_cosine", "identities.separation.candid
                 "raise identities.separation.max_cosine",
             ],
         ),
-        ({COUNT: 100, LIMIT: -0.01}, ["orthoplex bound", "at least 0.0000", "can keep this limit"]),
+        (
+            {COUNT: 100, LIMIT: -0.01},
+            ["orthoplex bound", "is at least 0,", "at most 65 can keep this limit"],
+        ),
         ({COUNT: 5000, LIMIT: 0.1}, ["no 5000 vectors in 64 dimensions", "Levenshtein bound", "at least 0.1285"]),
         ({SPARE: 0}, ["identities.separation.candidates_per_identity", "not 0"]),
         # Packing
@@ -164,7 +167,7 @@ LIMIT, SPARE = "identities.separation.max_cosine", "identities.separation.candid
         ),
         ({PACKING: "{steps: 5}", COUNT: 5000, LIMIT: 0.1}, ["Levenshtein bound"]),
         # Variations
-        ({VECTOR: "{kind: cones}"}, ["variations.vector", "cones", "gaussian_mixture", "directions"]),
+        ({VECTOR: "{kind: cones}"}, ["variations.vector.kind: unknown kind 'cones'; did you mean cone?"]),
         ({VECTOR: "{kind: band, min_cosine: 0.8}"}, ["min_cosine 0.8 is above max_cosine 0.7"]),
         ({VECTOR: "{kind: gaussian_mixture, sigmas: [1, 2], shares: [0.5, 0.4]}"}, ["shares add up to 0.9, not to 1"]),
         ({VECTOR: "{kind: gaussian_mixture, sigmas: [1, 2]}"}, ["2 sigmas need as many shares, not 3"]),
@@ -210,16 +213,16 @@ def test_too_many_for_a_limit_are_told_how_many_fit_and_what_to_try(tmp_path: Pa
 
 def test_too_few_people_in_a_file_are_counted(files: Path, tmp_path: Path) -> None:
     line = build(tmp_path, {PRIOR: f"{{kind: file, vectors: {files}/good.npy}}", COUNT: 61, LIMIT: 1}).line
-    assert "this prior holds 60 of the 61 identities asked for" in line
-    assert "the prior has no more" in line
+    assert "the prior has no more candidates: of the first 60, 60 fit at max_cosine 1, and 61 identities" in line
+    assert line.endswith("; ask for fewer")
 
 
 def test_the_group_that_cannot_be_filled_is_named(files: Path, tmp_path: Path) -> None:
     few = f"{{share: 0.5, prior: {{kind: file, vectors: {files}/single.npy}}}}"
     many = "{share: 0.5, prior: {kind: uniform}}"
     line = build(tmp_path, {PRIOR: f"{{kind: groups, groups: {{few: {few}, many: {many}}}}}"}).line
-    assert "few" in line
-    assert "of the 20 identities asked for" in line
+    assert "the prior has no more candidates for the group few: " in line
+    assert "and 20 identities are asked for" in line
 
 
 @pytest.mark.parametrize("verb", ["plan", "preview"])

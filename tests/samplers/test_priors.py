@@ -337,7 +337,7 @@ def test_settings_without_sense_are_refused_in_one_line(make: object, message: s
 
 
 def test_a_prior_of_another_dimension_than_the_renderer_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"^the prior's vectors have 24 numbers, the renderer wants 256$"):
+    with pytest.raises(RecipeError, match=r"^identities\.prior: its vectors have 24 numbers, the renderer wants 256$"):
         check_dimension(grouped([0.5, 0.5], UniformPrior(), PRIORS["PCA"]), 256)
     for prior in PRIORS.values():
         check_dimension(prior, DIMENSION)

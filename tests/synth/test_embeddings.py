@@ -184,7 +184,7 @@ def test_what_does_not_stand_for_people_is_refused_in_one_line(name: str, data: 
         ("a.safetensors", "x", None, "has no 2-D tensor named 'x'; it has features, other"),
         ("a.safetensors", "scale", None, "has no 2-D tensor named 'scale'; it has features, other"),
         ("single.safetensors", None, "who", "has no label column named 'who'; it has none"),
-        ("a.npy", "vector", None, "a .npy file holds one array, which has no name"),
+        ("a.npy", "vector", None, "a .npy file holds one array: it has neither named columns nor labels"),
     ],
 )
 def test_a_column_that_is_not_there_is_told_with_those_that_are(

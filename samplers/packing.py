@@ -53,22 +53,19 @@ class PackingState:
 
     vectors: Tensor  # float32 (I, D), unit length
     velocity: Tensor  # float32 (I, D)
-    best: Tensor  # float32 (I, D): the vectors of the step with the smallest largest cosine
+    best: Tensor  # float32 (I, D): the vectors of the step with the least score
     target: float
     stride: float
     since: int = 0  # the step of the last progress towards this target
     least: float = math.inf  # largest cosine that this target has reached
     history: tuple[float, ...] = ()  # the largest cosine before each step
+    score: float = math.inf  # of the best: its largest cosine, and the pull times how far it is from the gallery
+    reached: float = math.inf  # the largest cosine of the best, to float32
 
     @property
     def step(self) -> int:
         """Steps done."""
         return len(self.history)
-
-    @property
-    def reached(self) -> float:
-        """The smallest largest cosine so far, to float32."""
-        return min(self.history, default=math.inf)
 
     @property
     def settled(self) -> bool:
@@ -111,12 +108,14 @@ def _advance(state: PackingState, pull: float, gallery: Held | None, hands: Hand
     )
     moved = list(hands.run(_move_rows, tasks))
     largest = max(row.largest for row in moved)
+    score = largest + pull * (1 - sum(row.nearness for row in moved) / len(state.vectors))
+    if score < state.score:
+        state = replace(state, best=state.vectors, score=score, reached=largest)
     return _retarget(
         replace(
             state,
             vectors=torch.cat([row.vectors for row in moved]),
             velocity=torch.cat([row.velocity for row in moved]),
-            best=state.vectors if largest < state.reached else state.best,
             history=(*state.history, largest),
         )
     )
@@ -138,11 +137,12 @@ def _retarget(state: PackingState) -> PackingState:
 
 @dataclass(frozen=True)
 class _Moved:
-    """Rows after a step, and the largest cosine that they had before it."""
+    """Rows after a step, and how they lay before it."""
 
     vectors: Tensor
     velocity: Tensor
-    largest: float
+    largest: float  # cosine to any other vector
+    nearness: float  # sum of the cosines to the nearest of the gallery; 0 without one
 
 
 def _move_rows(
@@ -158,11 +158,16 @@ def _move_rows(
         if at == first:
             tile.fill_diagonal_(_HIDDEN)
         largest = max(largest, passes(tile).push_apart(tile, columns, target, push))
+    nearness = 0.0
     if gallery is not None:
-        push -= pull * _nearest_of(gallery, rows)
-    velocity = _MOMENTUM * _tangent(velocity.to(rows.device), rows) - _RATE * _tangent(push, rows)
+        cosine, nearest = _nearest_of(gallery, rows)
+        push -= pull * nearest
+        nearness = float(cosine.double().sum())
+    # A strong pull would overshoot at the rate that suits the push.
+    rate = _RATE / max(1.0, pull)
+    velocity = _MOMENTUM * _tangent(velocity.to(rows.device), rows) - rate * _tangent(push, rows)
     moved = torch.nn.functional.normalize(rows + velocity, dim=1)
-    return _Moved(moved.cpu(), velocity.cpu(), largest)
+    return _Moved(moved.cpu(), velocity.cpu(), largest, nearness)
 
 
 def _tangent(change: Tensor, rows: Tensor) -> Tensor:
@@ -170,19 +175,19 @@ def _tangent(change: Tensor, rows: Tensor) -> Tensor:
     return change - (change * rows).sum(1, keepdim=True) * rows
 
 
-def _nearest_of(gallery: Tensor, rows: Tensor) -> Tensor:
-    """The gallery vector nearest to each row: (m, D)."""
+def _nearest_of(gallery: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The cosine to the gallery vector nearest to each row, (m,), and that vector, (m, D)."""
     best = torch.full((len(rows),), _HIDDEN, device=rows.device)
     nearest = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
     for at in range(0, len(gallery), TILE):
         cosine, column = product(rows, gallery[at : at + TILE]).max(1)
         nearest = torch.where(cosine > best, at + column, nearest)
         best = torch.maximum(best, cosine)
-    return gallery[nearest]
+    return best, gallery[nearest]
 
 
 def describe(state: PackingState) -> dict[str, Any]:
     """The course of packing, for the certificate: steps, largest cosine at the start and reached, and in between."""
     history = [round(cosine, 6) for cosine in state.history]
-    ends = {"start": history[0], "reached": min(history)} if history else {"start": None, "reached": None}
+    ends = {"start": history[0], "reached": round(state.reached, 6)} if history else {"start": None, "reached": None}
     return {"steps": state.step, **ends, "history": history}

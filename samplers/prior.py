@@ -7,9 +7,11 @@ law (`samplers.priors`).
 Shapes: n candidates, D dimensions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from samplers.errors import RecipeError
@@ -22,6 +24,12 @@ class Candidates:
     vectors: Tensor  # float32 (n, D), unit length
     norm: Tensor  # float32 (n,), the length before scaling to one; sqrt(D) where the prior has none
     group: Tensor  # int64 (n,), position in the prior's groups; 0 without groups
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Candidates]") -> "Candidates":
+        """Candidates drawn in several parts, one after the other."""
+        columns = zip(*((part.vectors, part.norm, part.group) for part in parts), strict=True)
+        return cls(*(torch.cat(column) for column in columns))
 
     def select(self, rows: Tensor) -> "Candidates":
         """The candidates at some positions (int64, or bool (n,)), in that order."""

@@ -26,8 +26,9 @@ from samplers.wanted import Wanted, quotas
 
 #: The search gives up after this many candidates in a row were all refused.
 BARREN_CANDIDATES = 20_000
-_FIRST_BLOCK = 256  # candidates; blocks double up to some tiles for every hand
-_TILES_PER_HAND = 2
+_FIRST_BLOCK = 256  # candidates; blocks double up to the largest
+#: The same for any number of hands, since a search looks where it stands after every block.
+_LARGEST_BLOCK = 16 * TILE
 _GROUP = 4 * TILE  # identities handed to all hands at once
 _HOPEFUL = 0.7  # a forecast below this share of what is wanted, twice in a row, ends the search early
 _FORECAST_EVERY = 4096  # candidates, at least, between two forecasts
@@ -68,33 +69,36 @@ class Search:
 
     def found(self) -> tuple[Candidates, Tensor]:
         """Everybody kept, in the order of their candidates, and the numbers of these: int64 (I,)."""
-        parts = [(people.vectors, people.norm, people.group) for people in self.kept]
-        vectors, norm, group = (torch.cat(columns) for columns in zip(*parts, strict=True))
-        return Candidates(vectors, norm, group), torch.cat(self.numbers)
+        return Candidates.joined(self.kept), torch.cat(self.numbers)
 
     def look(self) -> None:
         """Take a block of candidates, and keep whom the rule allows."""
         numbers = self._next_numbers()
         if len(numbers) == 0:
             raise SaturationError(self._words_of_the_end())
-        candidates = self.prior.draw(self.seed, numbers, self.dimension)
+        candidates = self._drawn(numbers)
         rows = (~self._refused(candidates.vectors)).nonzero()[:, 0]
         fresh = rows[self._sift(candidates.select(rows))]
         self._keep(candidates.select(fresh), numbers[fresh])
         if len(fresh):
             self.last_success = self.looked + int(fresh[-1]) + 1
         self.looked += len(numbers)
-        self.block = min(2 * self.block, max(_GROUP, self.hands.width * _TILES_PER_HAND * TILE))
+        self.block = min(2 * self.block, _LARGEST_BLOCK)
         self._foresee()
+
+    def _drawn(self, numbers: Tensor) -> Candidates:
+        """Candidates by their numbers, tile by tile: drawing takes much more memory than what is drawn."""
+        parts = torch.split(numbers, TILE)
+        return Candidates.joined([self.prior.draw(self.seed, part, self.dimension) for part in parts])
 
     def _next_numbers(self) -> Tensor:
         """The next candidates of groups that still want people."""
-        size = min(self.block, _FIRST_BLOCK + 2 * sum(self.free))
+        size = min(self.block, _FIRST_BLOCK + 2 * sum(self.free), self.wanted.budget - self.looked)
         ends = [end for end, free in zip(self.prior.ends, self.free, strict=True) if free and end is not None]
         end = min(ends, default=self.next + 2**40)
         found = torch.zeros(0, dtype=torch.int64)
         while len(found) < size:
-            last = min(self.next + size, end)
+            last = min(self.next + size - len(found), end)
             if last <= self.next:
                 break
             number = torch.arange(self.next, last)

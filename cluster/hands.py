@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 from cluster.run import Crew
 from samplers.hands import Hands, Threads
 
@@ -21,8 +23,8 @@ def cores() -> int:
 
 
 def local_hands(device: str = "cpu") -> Hands:
-    """All of this process's threads, or its GPU."""
-    return Threads(cores(), device)
+    """All of this process's threads, or its GPU; threads too where the GPU is another machine's."""
+    return Threads(cores(), device if device == "cpu" or torch.cuda.is_available() else "cpu")
 
 
 def shares(crew: Crew, count: int) -> bool:

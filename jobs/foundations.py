@@ -18,6 +18,7 @@ from samplers.packing import PackingState
 from samplers.saturation import Tally
 from synth import packing_state
 from synth.anchors import anchors_written, write_anchors
+from synth.commit import committed_shards
 from synth.packing_state import forget_packing, load_packing, save_packing
 from synth.renderer import renderer_class
 from synth.storage import Storage
@@ -52,6 +53,8 @@ def lay_foundations(plan: Plan, storage: Storage, crew: Crew, say: Callable[[str
 
 def _withdraw(storage: Storage) -> None:
     """Leave no claim of a plan whose identities cannot be found: the next try is another plan."""
+    if committed_shards(storage):
+        return
     for name in (packing_state.NAME, RECIPE_NAME, PLAN_NAME):
         storage.delete(name)
 

@@ -34,8 +34,8 @@ class Certificate:
 
     @property
     def holds(self) -> bool:
-        """Whether no pair exceeds the limit."""
-        return self.max_cosine is None or self.max_cosine <= self.limit
+        """Whether no pair exceeds the limit; none can exceed 1, though rounding may say so of equal vectors."""
+        return self.max_cosine is None or self.limit >= 1 or self.max_cosine <= self.limit
 
 
 METHOD = "every pair once in float32 tiles; leading pairs and edges of bins again in float64 in a fixed order"

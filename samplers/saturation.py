@@ -16,7 +16,7 @@ from torch import Tensor
 #: Candidates refused before a forecast is ventured.
 LEAST_REFUSED = 200
 _SHAPES = torch.logspace(-1, 2.5, 60, dtype=torch.float64)
-_SCALES = torch.logspace(-1, 3, 120, dtype=torch.float64)
+_SCALES = torch.logspace(-2, 3, 150, dtype=torch.float64)
 
 
 @dataclass(frozen=True)

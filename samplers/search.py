@@ -108,7 +108,7 @@ class Search:
 
     def _refused(self, candidates: Tensor) -> Tensor:
         """Which candidates (C, D) are too close to somebody kept: bool (C,)."""
-        if self.count == 0:
+        if self.count == 0 or self.wanted.anybody:
             return torch.zeros(len(candidates), dtype=torch.bool)
         known = (*self.held, *(self.hands.hold(torch.cat(self.tail)) for _ in range(bool(self.tail))))
         tasks = ((block, known, self.wanted.max_cosine) for block in torch.split(candidates, TILE))
@@ -123,7 +123,7 @@ class Search:
             for j in range(i, len(blocks))
         )
         rivals: dict[int, list[int]] = defaultdict(list)
-        for pairs in self.hands.run(_rivals, tasks):
+        for pairs in self.hands.run(_rivals, () if self.wanted.anybody else tasks):
             for earlier, later in pairs.tolist():
                 rivals[later].append(earlier)
         kept: set[int] = set()

@@ -19,6 +19,11 @@ class Wanted:
     candidates_per_identity: float = 50.0
 
     @property
+    def anybody(self) -> bool:
+        """Whether no cosine is too large: not even that of a vector with itself, which rounding may lift above 1."""
+        return self.max_cosine >= 1
+
+    @property
     def budget(self) -> int:
         """Candidates looked at, at most."""
         return int(self.candidates_per_identity * max(self.count, _LEAST_PEOPLE))

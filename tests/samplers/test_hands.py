@@ -2,7 +2,6 @@
 
 import ctypes
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 from threading import Event, get_ident
 from typing import Any
@@ -59,12 +58,12 @@ def test_as_many_tasks_as_there_are_hands_are_done_at_the_same_time() -> None:
 
 @pytest.mark.parametrize("width", [1, 2, 4])
 def test_tasks_are_taken_as_hands_become_free(width: int) -> None:
-    """Even of a source without end; when the first result is here, one task waits for each hand at most."""
+    """While a result is waited for, there is one more task for each hand at most."""
     taken = 0
 
     def tasks() -> Iterator[tuple[int]]:
         nonlocal taken
-        for number in count():
+        for number in range(1000):
             taken += 1
             yield (number,)
 

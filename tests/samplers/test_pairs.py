@@ -184,7 +184,7 @@ def cut_by(door: ModuleType, vectors: Tensor, size: int) -> Pairs:
     return Pairs(nearest, best, counts)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     SEEDS,
     st.integers(2, 60),

@@ -1,7 +1,8 @@
 """Shards on Ray: plain actor handles, waited for with a timeout, replaced when they die.
 
 `ray.util.ActorPool` loses work when actors die, and restarted actors may wait for ever, so neither is used. The
-decisions are `cluster.failures`'; only small reports travel, never pictures. The only module that imports Ray.
+decisions are `cluster.failures`'; only small reports travel, never pictures. Besides this module, only
+`cluster.hands_on_ray` imports Ray.
 """
 
 import logging
@@ -32,7 +33,8 @@ _RAY_SETTINGS = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-_LOST = (
+#: How Ray says that a worker, its node or its owner is gone.
+LOST = (
     ray.exceptions.ActorDiedError,
     ray.exceptions.ActorUnavailableError,
     ray.exceptions.NodeDiedError,
@@ -142,7 +144,7 @@ def _receive(reference: Any, errand: Errand, backlog: Backlog, watch: Watch) -> 
         result = ray.get(reference)
     except ray.exceptions.OutOfMemoryError as end:
         kind, message = "memory", f"the worker ran out of memory: {str(end).splitlines()[0]}"
-    except _LOST as end:
+    except LOST as end:
         kind, message = "lost", f"the worker died: {str(end).splitlines()[0]}"
     else:
         if errand.shard is not None:

@@ -124,9 +124,13 @@ def plan(recipe: RecipeArgument, workers: WorkersOption = None, overrides: SetOp
             "pictures",
             f"{pictures}, {planned.pictures.views} of each, {chosen.renderer.size} px, {chosen.renderer.kind}",
         ),
+        ("views", f"vectors at a cosine of about {measured.view_cosine:.3f} to their person's"),
         ("shards", f"{planned.shards} of at most {chosen.output.shard_size} pictures"),
         ("bytes", f"about {_size(pictures * measured.bytes_per_picture)}"),
-        ("time", f"about {_duration(measured.seconds(pictures, crew))} on {max(crew, 1)} workers like this machine's"),
+        (
+            "time",
+            f"about {_duration(measured.seconds(pictures, crew))} of rendering on {max(crew, 1)} such workers",
+        ),
         (
             "measured",
             f"{measured.pictures_per_s:.1f} pictures/s for one worker here, from {measured.trial_pictures} pictures",
@@ -242,7 +246,7 @@ ColumnOption = Annotated[
 @app.command("fit-prior")
 def fit_prior(
     embeddings: EmbeddingsArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="where the prior goes (.safetensors)")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="where the prior goes (.safetensors)")],
     components: Annotated[int | None, typer.Option(min=1, help="principal components kept  [default: all]")] = None,
     column: ColumnOption = None,
     labels: Annotated[

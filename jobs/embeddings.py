@@ -4,7 +4,6 @@ This module does not know who made the embeddings.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -14,7 +13,7 @@ from samplers.pairs import compare_all
 from samplers.pca import PcaSummary, class_means, fit_pca_gaussian, summarise
 from samplers.sphere import normalise
 from samplers.uniqueness import unique_so_far
-from synth.embeddings import read_embeddings, write_prior
+from synth.embeddings import open_file, read_embeddings, write_prior
 from synth.storage import open_storage
 
 
@@ -36,21 +35,25 @@ class EmbeddingFile:
     label_column: str | None = None
 
 
-def fit_prior(file: EmbeddingFile, output: Path, components: int | None = None) -> Fit:
+def fit_prior(file: EmbeddingFile, output: str, components: int | None = None) -> Fit:
     """Fit a PCA-Gaussian to people's centres and store it.
 
     Where the file has labels, the centres are the means of the raw features of each label; else every row is a centre.
     Raises DatasetError, in one line, for embeddings that no prior can be fitted to.
     """
-    if output.suffix != ".safetensors":
+    if not output.endswith(".safetensors"):
         raise DatasetError(f"{output}: a prior is stored as .safetensors")
+    folder, _, name = output.rpartition("/")
+    storage = open_storage(folder or ("/" if output.startswith("/") else "."))
+    if storage.exists(name) and storage.read(name) == open_file(file.url)[1]:
+        raise DatasetError(f"{output} is the file of embeddings itself; choose another --output")
     found = read_embeddings(file.url, column=file.column, label_column=file.label_column)
     try:
         centres = found.vectors if found.labels is None else class_means(found.vectors, found.labels)
         prior = fit_pca_gaussian(centres, components)
     except ValueError as misfit:
         raise DatasetError(f"{file.url}: {misfit}") from misfit
-    open_storage(str(output.parent)).replace(output.name, write_prior(prior))
+    storage.replace(name, write_prior(prior))
     return Fit(len(found.vectors), len(centres), summarise(prior))
 
 

@@ -14,7 +14,7 @@ from jobs.plan import Plan
 from samplers.identities import draw_identities
 from samplers.prior import check_dimension
 from samplers.separation import Outlook, look_ahead
-from samplers.wanted import Wanted
+from samplers.wanted import Wanted, refuse_impossible
 from synth.anchors import Anchors
 from synth.backend import prepare
 from synth.jpeg import encode_jpeg
@@ -37,6 +37,7 @@ class Estimate:
     pictures_per_s: float  # of one worker on this machine, redraws not counted
     bytes_per_picture: float  # in the tar
     outlook: Outlook  # of the search for identities
+    view_cosine: float  # expected, of a view's vector to its person's
 
     def seconds(self, pictures: int, workers: int) -> float:
         """How long so many pictures take so many workers like this machine's."""
@@ -51,10 +52,12 @@ def estimate(plan: Plan) -> Estimate:
     people = min(_TRIAL_PEOPLE, recipe.identities.count)
     spec = identity_spec(recipe)
     check_dimension(spec.prior, spec.dimension)
+    refuse_impossible(spec.wanted, spec.dimension)
     limits = spec.wanted if spec.packing is None else replace(spec.wanted, max_cosine=1.0)
     outlook = look_ahead(spec.prior, spec.seed, spec.dimension, limits, local_hands(), _TRIAL_CANDIDATES)
     spec = replace(spec, wanted=Wanted(people, max_cosine=1.0), packing=None)
     anchors, differ = Anchors.of(draw_identities(spec, local_hands())), variety(recipe)
+    cosine = spec.variation.expected_cosine(anchors.nearest_cosine, anchors.norm, spec.dimension)
     size, seconds, stored = recipe.backend.micro_batch, 0.0, 0
     for batch in range(_TRIAL_BATCHES + 1):
         number = torch.arange(batch * size, (batch + 1) * size)
@@ -67,4 +70,4 @@ def estimate(plan: Plan) -> Estimate:
             seconds += time.perf_counter() - start
             stored += sum(map(len, jpegs))
     trial = _TRIAL_BATCHES * size
-    return Estimate(trial, trial / seconds, stored / trial + _OVERHEAD_BYTES, outlook)
+    return Estimate(trial, trial / seconds, stored / trial + _OVERHEAD_BYTES, outlook, float(cosine.mean()))

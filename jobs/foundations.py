@@ -39,9 +39,13 @@ def lay_foundations(plan: Plan, storage: Storage, crew: Crew, say: Callable[[str
         return
     settings, spec = plan.recipe.identities, identity_spec(plan.recipe)
     say(f"finding {settings.count} identities with cosines of at most {settings.separation.max_cosine:g}")
+    log = _StoredLog(plan, storage, say)
     try:
         with open_hands(crew, settings.count, plan.recipe.backend.device) as hands:
-            identities = draw_identities(spec, hands, _StoredLog(plan, storage, say))
+            identities = draw_identities(spec, hands, log)
+    except KeyboardInterrupt:
+        log.keep()
+        raise
     except SaturationError:
         _withdraw(storage)
         raise
@@ -77,6 +81,14 @@ class _StoredLog:
     def __init__(self, plan: Plan, storage: Storage, say: Callable[[str], None]) -> None:
         self._plan, self._storage, self._say = plan, storage, say
         self._saved = self._said = time.monotonic()
+        self._state: PackingState | None = None
+
+    def keep(self) -> None:
+        """Store packing's state, if there is one."""
+        if self._state is not None:
+            claim(self._storage, self._plan)
+            save_packing(self._storage, self._plan.hash, self._state)
+            self._saved = time.monotonic()
 
     def searched(self, tally: Tally) -> None:
         """So many candidates were looked at, so many kept."""
@@ -95,10 +107,9 @@ class _StoredLog:
         settings = self._plan.recipe.identities.packing
         assert settings is not None
         self._say_sometimes(f"packing: step {state.step} of {settings.steps}, largest cosine {state.reached:.4f}")
+        self._state = state
         if time.monotonic() - self._saved >= _SAVE_EVERY_S:
-            claim(self._storage, self._plan)
-            save_packing(self._storage, self._plan.hash, state)
-            self._saved = time.monotonic()
+            self.keep()
 
     def compared(self, share: float) -> None:
         """This share of all pairs is compared."""

@@ -99,7 +99,7 @@ class GroupsSettings(Section):
     @model_validator(mode="after")
     def _whole(self) -> "GroupsSettings":
         total = sum(group.share for group in self.groups.values())
-        if abs(total - 1) > 1e-6:
+        if abs(total - 1) > 5e-6:
             raise ValueError(f"the shares of the groups add up to {total:g}, not to 1")
         return self
 
@@ -126,7 +126,7 @@ class PackingSettings(Section):
     """Moving identities apart by optimisation, instead of drawing until they happen to be."""
 
     steps: int = Field(ge=1, le=1_000_000, description="at most; packing ends where no more is gained")
-    pull: float = Field(0.0, ge=0, description="towards the nearest of the gallery; 0: plain packing")
+    pull: float = Field(0.0, ge=0, le=100, description="towards the nearest of the gallery; 0: plain packing")
     gallery: InputFile | None = Field(None, description="reference embeddings that a renderer can draw")
 
     @model_validator(mode="after")

@@ -50,7 +50,10 @@ def _first_anchors(recipe: Recipe, people: int) -> Anchors:
     Their nearest neighbours are looked for among these alone.
     """
     spec = identity_spec(recipe)
-    spec = replace(spec, wanted=replace(spec.wanted, count=people), packing=None)
+    wanted = replace(spec.wanted, count=people)
+    if spec.packing is not None:
+        wanted = replace(wanted, max_cosine=1.0)
+    spec = replace(spec, wanted=wanted, packing=None)
     return Anchors.of(draw_identities(spec, local_hands()))
 
 

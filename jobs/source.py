@@ -127,5 +127,5 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise RecipeError(f"--set {text}: write it as key=value, for example identities.count=100")
     try:
         return key, yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError) as broken:
-        raise RecipeError(f"--set {text}: the value is not YAML") from broken
+    except (yaml.YAMLError, ValueError, RecursionError) as broken:
+        raise RecipeError(f"--set {key}: the value is not YAML") from broken

@@ -22,6 +22,8 @@ from samplers.variations import (
 )
 from synth.directions import read_directions
 
+_LONGEST_STEP = 1e6
+
 Step = Annotated[Constant | Uniform | Normal | Sometimes, Field(discriminator="kind")]
 
 
@@ -37,6 +39,8 @@ class DirectionSettings(Section):
         for name, step in self.steps.items():
             if isinstance(step, Constant) and isinstance(step.value, str):
                 raise ValueError(f"the step along {name} is a number, not {step.value!r}")
+            if max(map(abs, step.support())) > _LONGEST_STEP:
+                raise ValueError(f"the steps along {name} reach beyond {_LONGEST_STEP:g} vectors of the file")
         return self
 
     def open(self, dimension: int) -> Variation:

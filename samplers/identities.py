@@ -145,7 +145,7 @@ def _find(spec: IdentitySpec, hands: Hands, log: Log) -> tuple[Separated, dict[s
     if spec.packing is None:
         return separate(spec.prior, spec.seed, spec.dimension, spec.wanted, hands, log.searched), None
     anybody = replace(spec.wanted, max_cosine=1.0)
-    first = separate(spec.prior, spec.seed, spec.dimension, anybody, hands)
+    first = separate(spec.prior, spec.seed, spec.dimension, anybody, hands, log.searched)
     state = log.load() or packing.start_packing(first.people.vectors)
     for moved in packing.pack(state, spec.packing, hands):
         log.packed(moved)

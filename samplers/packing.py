@@ -92,6 +92,9 @@ def pack(state: PackingState, law: PackingLaw, hands: Hands) -> Iterator[Packing
     gallery = hands.hold(law.gallery) if law.gallery is not None and law.pull else None
     while state.step < law.steps and not state.settled:
         state = _advance(state, law.pull, gallery, hands)
+        if state.step == law.steps or state.settled:  # what this step led to is known only after another look
+            last = _advance(state, law.pull, gallery, hands)
+            state = replace(state, best=last.best, score=last.score, reached=last.reached)
         yield state
 
 

@@ -29,6 +29,10 @@ class PcaSummary:
     mean_norm: float  # expected length of a feature
 
 
+#: Numbers that no network gives, and whose squares float32 cannot hold.
+_LARGEST = 1e15
+
+
 def find_flaw(features: Tensor) -> str | None:
     """What makes features (n, D) unfit to stand for people, naming the first such row from 0; None if nothing does.
 
@@ -40,6 +44,7 @@ def find_flaw(features: Tensor) -> str | None:
     for bad, words in (
         (~features.isfinite().all(1), "holds NaN or infinity"),
         (features.abs().amax(1) < 1e-12, "is all zeros"),
+        (features.abs().amax(1) > _LARGEST, f"holds a number beyond {_LARGEST:g}"),
     ):
         if bool(bad.any()):
             return f"row {int(bad.nonzero()[0, 0])} {words}"

@@ -10,7 +10,6 @@ Shapes: I identities kept, C candidates in a block, D dimensions.
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -108,31 +107,35 @@ class Search:
 
     def _refused(self, candidates: Tensor) -> Tensor:
         """Which candidates (C, D) are too close to somebody kept: bool (C,)."""
-        if self.count == 0 or self.wanted.anybody:
-            return torch.zeros(len(candidates), dtype=torch.bool)
         known = (*self.held, *(self.hands.hold(torch.cat(self.tail)) for _ in range(bool(self.tail))))
-        tasks = ((block, known, self.wanted.max_cosine) for block in torch.split(candidates, TILE))
+        return self._too_close(candidates, known, TILE)
+
+    def _too_close(self, candidates: Tensor, known: tuple[Held, ...], rows: int) -> Tensor:
+        """Which candidates (C, D) are too close to any of the known, `rows` of them a task: bool (C,)."""
+        if not known or self.wanted.anybody or len(candidates) == 0:
+            return torch.zeros(len(candidates), dtype=torch.bool)
+        tasks = ((part, known, self.wanted.max_cosine) for part in torch.split(candidates, rows))
         return torch.cat(list(self.hands.run(_refuse, tasks)))
 
     def _sift(self, candidates: Candidates) -> list[int]:
-        """The rule among candidates that nobody kept refuses: positions kept, in order."""
-        blocks = [self.hands.hold(block) for block in torch.split(candidates.vectors, TILE)]
-        tasks = (
-            (i * TILE, blocks[i], j * TILE, blocks[j], self.wanted.max_cosine)
-            for i in range(len(blocks))
-            for j in range(i, len(blocks))
-        )
-        rivals: dict[int, list[int]] = defaultdict(list)
-        for pairs in self.hands.run(_rivals, () if self.wanted.anybody else tasks):
-            for earlier, later in pairs.tolist():
-                rivals[later].append(earlier)
-        kept: set[int] = set()
+        """The rule among candidates that nobody kept refuses: positions kept, in order.
+
+        Tile by tile, so that a crowd of candidates that all refuse each other stays small.
+        """
+        kept: list[int] = []
         free = list(self.free)
-        for position, group in enumerate(candidates.group.tolist()):
-            if free[group] and kept.isdisjoint(rivals.get(position, ())):
-                kept.add(position)
-                free[group] -= 1
-        return sorted(kept)
+        for first in range(0, len(candidates.vectors), TILE):
+            tile = candidates.vectors[first : first + TILE]
+            fresh = (self.hands.hold(candidates.vectors[kept]),) if kept else ()
+            refused = self._too_close(tile, fresh, TILE // 4).tolist()
+            rivals = {} if self.wanted.anybody else _rivals(tile, self.wanted.max_cosine)
+            here: set[int] = set()
+            for position, group in enumerate(candidates.group[first : first + TILE].tolist()):
+                if free[group] and not refused[position] and here.isdisjoint(rivals.get(position, ())):
+                    here.add(position)
+                    free[group] -= 1
+            kept += [first + position for position in sorted(here)]
+        return kept
 
     def _keep(self, people: Candidates, numbers: Tensor) -> None:
         self.kept.append(people)
@@ -150,7 +153,9 @@ class Search:
         """Raise SaturationError where going on is of no use."""
         if not self.open:
             return
-        if self.looked - self.last_success >= BARREN_CANDIDATES or self.looked >= self.wanted.budget:
+        if self.looked - self.last_success >= BARREN_CANDIDATES:
+            raise SaturationError(self._words(f"after {self.looked} candidates, the last {BARREN_CANDIDATES} refused"))
+        if self.looked >= self.wanted.budget:
             raise SaturationError(self._words(f"after {self.looked} candidates"))
         last = self.tallies[-1].candidates if self.tallies else -_FORECAST_EVERY
         if self.looked - last < max(_FORECAST_EVERY, self.looked * _FORECAST_SHARE):
@@ -221,9 +226,11 @@ def _tiles(blocks: Sequence[Tensor]) -> Iterator[Tensor]:
         yield from torch.split(block, TILE)
 
 
-def _rivals(first: int, rows: Tensor, second: int, columns: Tensor, limit: float) -> Any:
-    """Pairs (earlier, later) of candidates too close to each other: int64 (pairs, 2)."""
-    tile = product(rows, columns)
-    if first == second:
-        passes(tile).hide_lower(tile)
-    return pairs_too_close(rows, columns, tile, limit).cpu() + torch.tensor([first, second])
+def _rivals(tile: Tensor, limit: float) -> dict[int, list[int]]:
+    """For candidates (C, D) of one tile, the earlier ones that each is too close to."""
+    cosines = product(tile, tile)
+    passes(cosines).hide_lower(cosines)
+    found: dict[int, list[int]] = defaultdict(list)
+    for earlier, later in pairs_too_close(tile, tile, cosines, limit).tolist():
+        found[later].append(earlier)
+    return found

@@ -71,7 +71,9 @@ def look_ahead(prior: Prior, seed: int, dimension: int, wanted: Wanted, hands: H
     search = Search(prior, seed, dimension, wanted, hands)
     while search.open and search.looked < candidates:
         search.look()
-    law = forecast([*search.tallies, Tally(search.looked, search.count)]) if search.open else None
+    if not search.open:
+        return Outlook(search.last_success, search.count, None, float(wanted.count))
+    law = forecast([*search.tallies, Tally(search.looked, search.count)])
     if law is None:
         return Outlook(search.looked, search.count, None, float(wanted.count))
     return Outlook(

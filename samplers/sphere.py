@@ -14,6 +14,7 @@ from torch.nn import functional
 COSINE_ROUNDING = 1e-5
 #: The same of a product in TF32, whose factors have ten bits behind the point.
 TF32_ROUNDING = 2e-3
+_ROWS_AT_ONCE = 16_384  # in float64, with what a sum needs: some hundred MB
 
 
 def inner(a: Tensor, b: Tensor) -> Tensor:
@@ -43,10 +44,12 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def normalise(vectors: Tensor) -> Tensor:
-    """Rows (..., D) scaled to length one: float32. Raises ValueError for a row without a direction."""
+    """Rows (..., D) scaled to length one: float32. Raises ValueError for a row without a direction, or not finite."""
+    if vectors.ndim == 2 and len(vectors) > _ROWS_AT_ONCE:
+        return torch.cat([normalise(rows) for rows in torch.split(vectors, _ROWS_AT_ONCE)])
     length = inner(vectors, vectors).sqrt()
-    if bool((length < 1e-12).any()):
-        raise ValueError("a vector of length zero has no direction")
+    if not bool((length.isfinite() & (length >= 1e-12)).all()):
+        raise ValueError("a vector of length zero, or not finite, has no direction")
     return (vectors.double() / length[..., None]).float()
 
 

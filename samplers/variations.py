@@ -170,8 +170,8 @@ class GaussianMixture(_Record):
     """
 
     kind: Literal["gaussian_mixture"] = "gaussian_mixture"
-    sigmas: tuple[Annotated[float, Field(gt=0)], ...] = Field((0.3, 0.5, 0.7), min_length=1)
-    shares: tuple[Annotated[float, Field(gt=0)], ...] = (0.4, 0.4, 0.2)
+    sigmas: tuple[Annotated[float, Field(gt=0, le=1e6)], ...] = Field((0.3, 0.5, 0.7), min_length=1)
+    shares: tuple[Annotated[float, Field(gt=0, le=1e6)], ...] = (0.4, 0.4, 0.2)
 
     @model_validator(mode="after")
     def _whole(self) -> "GaussianMixture":
@@ -220,7 +220,7 @@ class IsotropicNoise(_Record):
     """
 
     kind: Literal["noise"] = "noise"
-    sigma: float = Field(0.02, gt=0)
+    sigma: float = Field(0.02, gt=0, le=1e6)
 
     def draw(self, seed: int, index: Tensor, subjects: Subjects) -> Tensor:
         """Vectors of B views: float32 (B, D), unit length (see `Variation.draw`)."""
@@ -230,12 +230,6 @@ class IsotropicNoise(_Record):
     def expected_cosine(self, nearest_cosine: Tensor, norm: Tensor, dimension: int) -> Tensor:
         """The same for all people (see `Variation.expected_cosine`)."""
         return _noisy_cosine(self.sigma, torch.ones_like(norm), dimension)
-
-
-#: What a recipe may name; `AttributeSteps` needs directions, which no recipe holds.
-VectorVariation = Annotated[
-    NoVariation | Cone | CosineBand | GaussianMixture | IsotropicNoise, Field(discriminator="kind")
-]
 
 
 @dataclass(frozen=True)

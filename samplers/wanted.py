@@ -1,6 +1,7 @@
 """What is wanted of a search for identities: how many, how far apart, and how long to look. Knows no vectors."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from samplers.bounds import least_max_cosine, levenshtein_size
 from samplers.errors import RecipeError
@@ -31,8 +32,9 @@ class Wanted:
 
 def quotas(prior: Prior, count: int) -> list[int]:
     """How many identities each group of the prior gets: its share, rounded so that all add up (largest remainder)."""
-    exact = [group.share * count for group in prior.groups]
-    floors = [int(share + 1e-9) for share in exact]
+    shares = [Fraction(repr(group.share)) for group in prior.groups]  # as written: 0.1 is a tenth
+    exact = [share / sum(shares) * count for share in shares]
+    floors = [int(share) for share in exact]
     by_remainder = sorted(range(len(exact)), key=lambda g: (floors[g] - exact[g], g))
     for g in by_remainder[: count - sum(floors)]:
         floors[g] += 1

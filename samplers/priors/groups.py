@@ -41,7 +41,7 @@ class Groups:
             if isinstance(prior, Groups):
                 raise ValueError(f"group {group.label!r} is itself made of groups; name them side by side")
         total = math.fsum(group.share for group, _ in self.members)
-        if abs(total - 1) > 1e-6:
+        if abs(total - 1) > 5e-6:
             raise ValueError(f"the shares of the groups add up to {total:g}, not to 1")
         if len(self._dimensions) > 1:
             raise ValueError(f"the groups' vectors have different lengths: {sorted(self._dimensions)} numbers")

@@ -128,7 +128,7 @@ def test_an_actor_that_is_killed_in_the_middle_changes_nothing(hands: RayHands) 
     fatal = Fatal(hands, min(before), after=7)
     *_, end = pack(start, law, fatal)
     *_, expected = pack(start, law, Threads(1))
-    assert fatal.taken == 16
+    assert fatal.taken == 18  # eight steps and a last look, two tasks each
     assert before - processes(hands) == {fatal.victim}
     assert end.history == expected.history
     assert torch.equal(end.vectors, expected.vectors)

@@ -3,13 +3,13 @@
 import math
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
 from samplers import random
@@ -25,8 +25,11 @@ from samplers.variations import (
     NoVariation,
     Subjects,
     Variation,
-    VectorVariation,
 )
+
+VectorVariation = Annotated[
+    NoVariation | Cone | CosineBand | GaussianMixture | IsotropicNoise, Field(discriminator="kind")
+]
 
 DIMENSION = 16
 PEOPLE = 12

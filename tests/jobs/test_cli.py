@@ -93,7 +93,7 @@ def test_plan_says_what_would_be_built_and_writes_nothing(tmp_path: Path, monkey
     said = typed("plan", "barcode", "--workers", "4").out
     assert "2000, 10 of each, 32 px, barcode" in said
     assert "8 of at most 256 pictures" in said
-    assert "on 4 workers" in said
+    assert "of rendering, on 4 workers" in said
     assert not list(tmp_path.iterdir())
 
 

@@ -66,7 +66,7 @@ def test_a_prior_that_was_fitted_gives_its_directions_and_lengths(tmp_path: Path
     """With 20 of 59 components, everybody lies where mean and components reach, and nowhere else."""
     file = tmp_path / "prior.safetensors"
     centres = features() + 3.0
-    fitted = fit_prior(EmbeddingFile(str(store(tmp_path / "centres.npy", centres))), file, components=20)
+    fitted = fit_prior(EmbeddingFile(str(store(tmp_path / "centres.npy", centres))), str(file), components=20)
     prior = {"kind": "pca_gaussian", "file": str(file)}
     seen = built(small(identities__prior=prior, identities__separation__max_cosine=CROWDED), tmp_path / "out")
     people = (seen.norms[:, None] * seen.anchors).double()

@@ -27,7 +27,7 @@ def write_files(folder: Path) -> Path:
     store(folder / "people.npy", features())
     store(folder / "means.parquet", features(3, seed=2))
     centres = store(folder / "centres.npy", features(seed=3))
-    fit_prior(EmbeddingFile(str(centres)), folder / "prior.safetensors")
+    fit_prior(EmbeddingFile(str(centres)), str(folder / "prior.safetensors"))
     store(folder / "gallery.safetensors", features(seed=4))
     store_directions(folder / "directions.safetensors", age=features(1, seed=5)[0])
     return folder

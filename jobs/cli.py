@@ -129,7 +129,7 @@ def plan(recipe: RecipeArgument, workers: WorkersOption = None, overrides: SetOp
         ("bytes", f"about {_size(pictures * measured.bytes_per_picture)}"),
         (
             "time",
-            f"about {_duration(measured.seconds(pictures, crew))} of rendering, on {max(crew, 1)} workers like this one",
+            f"about {_duration(measured.seconds(pictures, crew))} of rendering, on {max(crew, 1)} workers like this",
         ),
         (
             "measured",

@@ -104,7 +104,7 @@ def plan_document(plan: Plan) -> bytes:
 def recipe_document(recipe: Recipe) -> bytes:
     """The resolved recipe as it is stored: complete, but for where things run."""
     data = recipe.model_dump(mode="json", exclude={"resources"})
-    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+    text: str = yaml.safe_dump(data, sort_keys=False, width=100)
     return text.encode()
 
 

@@ -14,6 +14,7 @@ from jobs.plan import Plan, claim, make_plan, refuse_foreign
 from jobs.recipe import Recipe, resolve_recipe
 from samplers.errors import BuildError, StorageError
 from synth import dataset
+from synth.backend import require_device
 from synth.card import Words
 from synth.commit import Commit, commit_name, committed_shards
 from synth.seal import seal_dataset
@@ -54,6 +55,8 @@ def build(recipe: Recipe, url: str, crew: Crew, watch: BuildWatch) -> Built:
         claim(storage, plan)
         watch.planned(plan, plan.shards)
         return Built(dataset.read_manifest(storage), 0)
+    if crew.address is None:
+        require_device(recipe.backend)
     lay_foundations(plan, storage, crew, watch.step)
     made = _make_shards(plan, storage, crew, watch)
     commits, damaged = _hold(plan, storage, watch)

@@ -24,10 +24,15 @@ class Backend(BaseModel):
     dtype: Literal["float32"] = "float32"
 
 
-def prepare(backend: Backend) -> None:
-    """Set this process up as the backend says. Raises RecipeError where the device is not there."""
+def require_device(backend: Backend) -> None:
+    """Raises RecipeError where this machine does not have the device that the backend names."""
     if backend.device == "cuda" and not torch.cuda.is_available():
         raise RecipeError("backend.device is cuda, but this machine shows no CUDA device; use --set backend.device=cpu")
+
+
+def prepare(backend: Backend) -> None:
+    """Set this process up as the backend says. Raises RecipeError where the device is not there."""
+    require_device(backend)
     torch.set_num_threads(backend.threads)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

@@ -58,6 +58,7 @@ CROWD = ("--set", "identities.count=2000", "--set", "identities.separation.max_c
         (["plan", "barcode", "--set", "identities.cuont=3"], "identities.cuont: unknown key; did you mean count?"),
         (["plan", "barcode", "--set", "identities"], "write it as key=value"),
         (["plan", "barcode", "--set", "backend.device=cuda"], "shows no CUDA device"),
+        (["build", "barcode", "--out", "out", "--set", "backend.device=cuda"], "shows no CUDA device"),
         (["build", "barcode", "--out", "s3://bucket/x"], "folders only, not in s3://"),
         (["build", "barcode", "--out", "out", "--workers", "0", *CROWD], "of the 2000 identities asked for"),
         (["preview", "barcode", "-o", "x.png", "--sweep", "yaw"], "no attribute 'yaw'"),

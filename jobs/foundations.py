@@ -16,7 +16,6 @@ from samplers.errors import SaturationError
 from samplers.identities import Identities, draw_identities
 from samplers.packing import PackingState
 from samplers.saturation import Tally
-from synth import packing_state
 from synth.anchors import anchors_written, write_anchors
 from synth.commit import committed_shards
 from synth.packing_state import forget_packing, load_packing, save_packing
@@ -59,8 +58,9 @@ def _withdraw(storage: Storage) -> None:
     """Leave no claim of a plan whose identities cannot be found: the next try is another plan."""
     if committed_shards(storage):
         return
-    for name in (packing_state.NAME, RECIPE_NAME, PLAN_NAME):
-        storage.delete(name)
+    forget_packing(storage)
+    storage.delete(RECIPE_NAME)
+    storage.delete(PLAN_NAME)
 
 
 def _summary(identities: Identities) -> str:

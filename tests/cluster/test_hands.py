@@ -18,8 +18,8 @@ from samplers.packing import PackingLaw, pack, start_packing
 from samplers.pairs import TILE
 from samplers.sphere import inner
 from samplers.wanted import Wanted
+from tests.samplers.brute import directions
 from tests.samplers.test_identities import DRAWN, GROUPED, PACKED, digest
-from tests.samplers.test_pairs import directions
 
 MANY = 10 * WORTH_SHARING
 SPECS = {"drawn": replace(DRAWN, dimension=32, wanted=Wanted(1500, 0.55)), "grouped": GROUPED, "packed": PACKED}

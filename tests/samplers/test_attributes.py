@@ -42,6 +42,7 @@ def drawn(laws: Mapping[str, Law], seed: int = 1, index: Tensor = INDEX) -> dict
 @st.composite
 def bounded_laws(draw: st.DrawFn) -> Uniform | Normal | Sometimes:
     low, high = sorted(draw(st.tuples(BOUND, BOUND)))
+    low = min(low, high - 1e-3) if high > 0 else low  # apart, and still inside the declared range
     high = max(high, low + 1e-3)
     normal = Normal(mean=draw(st.floats(low, high)), std=draw(st.floats(0.1, 50)), low=low, high=high)
     plain = draw(st.sampled_from([Uniform(low=low, high=high), normal]))

@@ -13,15 +13,7 @@ from samplers.certificate import METHOD, Certificate, certify
 from samplers.cones import ConeProof
 from samplers.hands import Threads
 from samplers.pairs import BINS, TILE, compare_all
-from tests.samplers.test_pairs import (  # noqa: F401 - the fixture is for every test
-    SEEDS,
-    Vectors,
-    brute_force,
-    cosines,
-    directions,
-    few_distinct,
-    one_torch_thread,
-)
+from tests.samplers.brute import SEEDS, Vectors, brute_force, cosines, directions, few_distinct
 
 
 def certified(vectors: Tensor, limit: float, width: int = 1) -> Certificate:

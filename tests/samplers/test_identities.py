@@ -27,13 +27,7 @@ from samplers.separation import separate
 from samplers.sphere import inner
 from samplers.variations import Cone, NoVariation
 from samplers.wanted import Wanted, quotas
-from tests.samplers.test_pairs import (  # noqa: F401 - the fixture is for every test
-    SEEDS,
-    brute_force,
-    cosines,
-    directions,
-    one_torch_thread,
-)
+from tests.samplers.brute import SEEDS, brute_force, cosines, directions
 
 ROOT = Path(__file__).parents[2]
 GROUPS = Groups(

@@ -18,12 +18,7 @@ from samplers.pairs import TILE
 from samplers.sphere import inner
 from synth.packing_state import NAME, forget_packing, load_packing, save_packing
 from synth.storage import LocalStorage
-from tests.samplers.test_pairs import (  # noqa: F401 - the fixture is for every test
-    SEEDS,
-    cosines,
-    directions,
-    one_torch_thread,
-)
+from tests.samplers.brute import SEEDS, cosines, directions
 
 TENSORS = ("vectors", "velocity", "best")
 

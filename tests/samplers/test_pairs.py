@@ -1,10 +1,5 @@
-"""All pairs against brute force in float64, and the compiled passes over tiles against the plain ones.
+"""All pairs against brute force in float64, and the compiled passes over tiles against the plain ones."""
 
-`cosines`, `directions` and `about` are the judge and the material of the neighbouring tests too, `one_torch_thread`
-their pace.
-"""
-
-from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import cast
 
@@ -17,59 +12,10 @@ from torch import Tensor
 from samplers import tile_numba, tile_torch
 from samplers.hands import Threads
 from samplers.pairs import BINS, TILE, Pairs, compare_all
-from samplers.priors import UniformPrior
-from samplers.sphere import inner, normalise, product
+from samplers.sphere import inner, product
+from tests.samplers.brute import SEEDS, Vectors, about, brute_force, cosines, directions, few_distinct
 
-SEEDS = st.integers(0, 2**31)
-Vectors = Callable[[int, int, int], Tensor]  # of a seed, a count and a dimension
 DOORS = (tile_torch, tile_numba)
-EDGES = torch.arange(-100, 100, dtype=torch.float64) / 100 + 0.005
-
-
-@pytest.fixture(autouse=True)
-def one_torch_thread() -> Iterator[None]:
-    """Where processes share cores, torch's own threads spend more time waiting for each other than at work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def directions(seed: int, count: int, dimension: int) -> Tensor:
-    """Unit vectors, uniform on the sphere."""
-    return UniformPrior().draw(seed, torch.arange(count), dimension).vectors
-
-
-def cosines(vectors: Tensor) -> Tensor:
-    """Brute force: every pair in float64, dimension by dimension; none with itself."""
-    total = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
-    for column in vectors.double().unbind(1):
-        total += column[:, None] * column[None]
-    return total.fill_diagonal_(-2)
-
-
-def about(seed: int, dimension: int, cosines_to_first: list[float]) -> Tensor:
-    """A vector, and others at these cosines to it, to float32."""
-    pole, *others = directions(seed, 1 + len(cosines_to_first), dimension)
-    cosine = torch.tensor(cosines_to_first, dtype=torch.float64)[:, None]
-    away = torch.stack([normalise(other - inner(other, pole) * pole) for other in others])
-    return torch.cat((pole[None], (cosine * pole + (1 - cosine**2).sqrt() * away).float()))
-
-
-def few_distinct(seed: int, count: int, dimension: int) -> Tensor:
-    """Unit vectors of which many are equal."""
-    some = directions(seed, max(1, count // 3), dimension)
-    return some[torch.randint(len(some), (count,), generator=torch.Generator().manual_seed(seed))]
-
-
-def brute_force(vectors: Tensor) -> Pairs:
-    """What the comparison of all pairs must tell."""
-    every = cosines(vectors)
-    pairs = every[torch.ones_like(every, dtype=torch.bool).triu(1)]
-    histogram = torch.bucketize(pairs, EDGES, right=True).bincount(minlength=BINS)
-    if len(vectors) < 2:
-        return Pairs(torch.full((len(vectors),), -1), torch.full((len(vectors),), -1.0).double(), histogram)
-    return Pairs(torch.from_numpy(every.numpy().argmax(1)), every.amax(1), histogram)
 
 
 def same(one: Pairs, other: Pairs) -> bool:

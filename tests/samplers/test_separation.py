@@ -20,15 +20,7 @@ from samplers.search import BARREN_CANDIDATES
 from samplers.separation import Separated, look_ahead, separate
 from samplers.sphere import inner
 from samplers.wanted import Wanted, quotas
-from tests.samplers.test_pairs import (  # noqa: F401 - the fixture is for every test
-    SEEDS,
-    Vectors,
-    about,
-    cosines,
-    directions,
-    few_distinct,
-    one_torch_thread,
-)
+from tests.samplers.brute import SEEDS, Vectors, about, cosines, directions, few_distinct
 
 #: No search looks at more candidates at a time.
 BLOCK = 16 * TILE

@@ -11,15 +11,7 @@ from torch import Tensor
 from samplers.hands import Threads
 from samplers.pairs import TILE
 from samplers.uniqueness import unique_so_far
-from tests.samplers.test_pairs import (  # noqa: F401 - the fixture is for every test
-    SEEDS,
-    Vectors,
-    about,
-    cosines,
-    directions,
-    few_distinct,
-    one_torch_thread,
-)
+from tests.samplers.brute import SEEDS, Vectors, about, cosines, directions, few_distinct
 
 
 def published(vectors: Tensor, limit: float) -> int:

@@ -48,7 +48,7 @@ bench: .venv/test-installed-$(FAISS)
 	touch $@
 
 .venv/test-installed-$(FAISS): .venv/demo-installed-$(FAISS)
-	$(PIP) install -c constraints.txt -e '.[$(FAISS),ray,test]'
+	$(PIP) install -c constraints.txt -e '.[$(FAISS),ray,models,s3,test]'
 	touch $@
 
 clean:

@@ -16,13 +16,12 @@ from rich.console import Console
 from bench.measure import Measurement
 from cluster.run import Crew
 from jobs.build import build
-from jobs.laws import variety
+from jobs.laws import renderer, variety
 from jobs.plan import make_plan
 from jobs.progress import ProgressWatch
 from jobs.recipe import Recipe, load_recipe, resolve_recipe
 from synth.anchors import read_anchors
 from synth.backend import prepare
-from synth.renderer import build_renderer
 from synth.storage import open_storage
 from synth.views import attempt_index, draw_views
 
@@ -46,9 +45,9 @@ def _bare_seconds(recipe: Recipe, folder: str, worker: int, workers: int) -> flo
     batches = [places[first : first + size] for first in range(worker * size, len(places), workers * size)]
     views = [draw_views(variety(recipe), anchors, attempt_index(batch, 0)) for batch in batches]
     start = time.perf_counter()
-    renderer = build_renderer(recipe.renderer.model_dump(), recipe.backend.device)
+    drawing = renderer(recipe)
     for batch in views:
-        renderer.render(batch)
+        drawing.render(batch)
     return time.perf_counter() - start
 
 

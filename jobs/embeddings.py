@@ -13,7 +13,8 @@ from samplers.pairs import compare_all
 from samplers.pca import PcaSummary, class_means, fit_pca_gaussian, summarise
 from samplers.sphere import normalise
 from samplers.uniqueness import unique_so_far
-from synth.embeddings import open_file, read_embeddings, write_prior
+from synth.embeddings import read_embeddings, write_prior
+from synth.files import open_file
 from synth.storage import open_storage
 
 

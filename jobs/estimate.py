@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from cluster.hands import local_hands
-from jobs.laws import identity_spec, variety
+from jobs.laws import identity_spec, renderer, variety
 from jobs.plan import Plan
 from samplers.identities import draw_identities
 from samplers.prior import check_dimension
@@ -18,7 +18,7 @@ from samplers.wanted import Wanted, refuse_impossible
 from synth.anchors import Anchors
 from synth.backend import prepare
 from synth.jpeg import encode_jpeg
-from synth.renderer import build_renderer, checked_portraits
+from synth.renderer import checked_portraits
 from synth.tar import BLOCK
 from synth.views import attempt_index, draw_views
 
@@ -48,7 +48,7 @@ def estimate(plan: Plan) -> Estimate:
     """Render a few of the plan's pictures here, and measure; the first batch warms up and is not counted."""
     recipe = plan.recipe
     prepare(recipe.backend)
-    renderer = build_renderer(recipe.renderer.model_dump(), recipe.backend.device)
+    drawing = renderer(recipe)
     people = min(_TRIAL_PEOPLE, recipe.identities.count)
     spec = identity_spec(recipe)
     check_dimension(spec.prior, spec.dimension)
@@ -64,7 +64,7 @@ def estimate(plan: Plan) -> Estimate:
         pictures = torch.stack((number % people, number // people), -1)
         start = time.perf_counter()
         views = draw_views(differ, anchors, attempt_index(pictures, 0))
-        portraits = checked_portraits(renderer.portraits(views), size, recipe.renderer.size)
+        portraits = checked_portraits(drawing.portraits(views), size, recipe.renderer.size)
         jpegs = [encode_jpeg(image, recipe.output.jpeg_quality) for image in portraits.images.numpy()]
         if batch:
             seconds += time.perf_counter() - start

@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from jobs.section import InputFile, Section
 from samplers.errors import RecipeError
 from samplers.packing import PackingLaw
 from samplers.prior import Group, Prior
@@ -18,6 +17,7 @@ from samplers.priors import Given, Groups, UniformPrior, VonMisesFisher
 from samplers.sphere import normalise
 from samplers.wanted import Wanted
 from synth.embeddings import Embeddings, parse_embeddings, read_prior
+from synth.section import InputFile, Section
 
 
 class VmfSettings(Section):

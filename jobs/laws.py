@@ -1,11 +1,13 @@
-"""The laws behind a recipe, opened: who is wanted, and how their views differ. Reads the files that a recipe names.
+"""What stands behind a recipe, opened: who is wanted, how their views differ, what draws them. Reads the files that a
+recipe names.
 
 This module does not draw anything.
 """
 
 from jobs.recipe import Recipe
 from samplers.identities import IdentitySpec
-from synth.renderer import renderer_class
+from synth.encoder import open_encoders
+from synth.renderer import Equipment, Renderer, open_renderer, renderer_class
 from synth.views import Variety
 
 
@@ -17,6 +19,12 @@ def variety(recipe: Recipe) -> Variety:
     dimension = renderer_class(recipe.renderer.kind).dimension
     vector = recipe.variations.law(dimension)
     return Variety(recipe.seed, recipe.variations.views, vector, recipe.declared, recipe.laws())
+
+
+def renderer(recipe: Recipe) -> Renderer:
+    """The recipe's renderer, opened here with the encoders that it uses. Raises as the renderer's `open` does."""
+    used = {name: recipe.used_encoders[name] for name in recipe.renderer.used_encoders}
+    return open_renderer(recipe.renderer, Equipment(recipe.backend, open_encoders(used, recipe.backend)))
 
 
 def identity_spec(recipe: Recipe) -> IdentitySpec:

@@ -13,19 +13,19 @@ import yaml
 
 from jobs.laws import variety
 from jobs.recipe import Recipe, parse_stored
-from jobs.section import without_urls
 from samplers.errors import DatasetError, PlanMismatchError
 from samplers.pictures import Pictures, shard_range
 from synth.commit import committed_shards, read_commit
 from synth.dataset import Profile
 from synth.renderer import renderer_class
+from synth.section import without_urls
 from synth.shard import ShardSpec
 from synth.storage import Storage, json_bytes
 from synth.workshop import WorkshopSpec
 
 NAME = "plan.json"
 RECIPE_NAME = "recipe.yaml"
-FORMAT = 2  # of everything on disk; another number makes another plan
+FORMAT = 3  # of everything on disk; another number makes another plan
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Plan:
             embeddings=recipe.output.embeddings,
             micro_batch=recipe.backend.micro_batch,
         )
-        return WorkshopSpec(url, recipe.renderer.model_dump(), recipe.checks.encoder, recipe.backend, shard)
+        return WorkshopSpec(url, recipe.renderer, recipe.used_encoders, recipe.backend, shard)
 
 
 def make_plan(recipe: Recipe) -> Plan:

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from cluster.hands import local_hands
-from jobs.laws import identity_spec, variety
+from jobs.laws import identity_spec, renderer, variety
 from jobs.recipe import Recipe
 from samplers.attributes import Attribute
 from samplers.errors import RecipeError
 from samplers.identities import draw_identities
 from synth.anchors import Anchors
 from synth.backend import prepare
-from synth.renderer import Views, build_renderer, checked_portraits
+from synth.renderer import Views, checked_portraits
 from synth.sheet import contact_sheet
 from synth.views import Variety, draw_views
 
@@ -35,11 +35,11 @@ def preview(recipe: Recipe, people: int, views: int, sweep: str | None = None) -
     people = min(people, recipe.identities.count)
     views = views if sweep else min(views, recipe.variations.views)
     anchors, differ = _first_anchors(recipe, people), variety(recipe)
-    renderer = build_renderer(recipe.renderer.model_dump(), recipe.backend.device)
+    drawing = renderer(recipe)
     rows = []
     for person in range(people):
         batch = _views(differ, anchors, person, views, sweep)
-        portraits = checked_portraits(renderer.portraits(batch), views, recipe.renderer.size)
+        portraits = checked_portraits(drawing.portraits(batch), views, recipe.renderer.size)
         rows.append(list(portraits.images.numpy()))
     return contact_sheet(rows)
 

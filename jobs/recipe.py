@@ -7,37 +7,23 @@ done with a recipe, and does not touch the places that a recipe names: `resolve_
 import datetime
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from jobs.identities import IdentitySettings
-from jobs.section import Section, pin_files
 from jobs.source import Source, read_source
 from jobs.variations import VariationSettings
 from samplers.attributes import Attribute, Law, complete_laws
 from samplers.errors import DatasetError, RecipeError
 from synth.backend import Backend
 from synth.checks import Check
-from synth.encoder import ENCODERS
+from synth.encoders.settings import BUILT_IN, EncoderSettings
 from synth.renderer import renderer_class
-
-
-class HeadSettings(Section):
-    """The procedural head."""
-
-    kind: Literal["head"] = "head"
-    size: int = Field(112, ge=64, le=512, description="side of a picture in pixels")
-    kernel: Literal["auto", "numba", "torch"] = Field("auto", description="rasteriser; both give the same pictures")
-
-
-class BarcodeSettings(Section):
-    """The exact fake: numbers drawn as pixels."""
-
-    kind: Literal["barcode"] = "barcode"
-    size: int = Field(112, ge=16, le=512, description="side of a picture in pixels")
+from synth.renderers.settings import RendererSettings
+from synth.section import Section, pin_files
 
 
 class CheckSettings(Section):
@@ -47,19 +33,10 @@ class CheckSettings(Section):
     attempts: int = Field(3, ge=1, le=100, description="pictures drawn at most for one place")
     exhausted: Literal["reject", "keep_best", "fail"] = "reject"
 
-    @model_validator(mode="after")
-    def _one_encoder(self) -> "CheckSettings":
-        names = {check.encoder for check in self.list}
-        if unknown := names - set(ENCODERS):
-            raise ValueError(f"unknown encoder {unknown.pop()!r}; there are: {', '.join(ENCODERS)}")
-        if len(names) > 1:
-            raise ValueError(f"all checks must use one encoder, not {' and '.join(sorted(names))}")
-        return self
-
     @property
-    def encoder(self) -> str | None:
-        """The encoder that the checks use."""
-        return next((check.encoder for check in self.list), None)
+    def encoders(self) -> tuple[str, ...]:
+        """The names of the encoders that the checks use, each once, in the order of the checks."""
+        return tuple(dict.fromkeys(check.encoder for check in self.list))
 
 
 class OutputSettings(Section):
@@ -87,22 +64,38 @@ class Recipe(Section):
     license: str = Field("CC-BY-4.0", min_length=1)
     identities: IdentitySettings
     variations: VariationSettings
-    renderer: Annotated[HeadSettings | BarcodeSettings, Field(discriminator="kind")]
+    renderer: RendererSettings
+    encoders: dict[str, EncoderSettings] = Field({}, description="networks that checks and renderers use, by name")
     checks: CheckSettings = CheckSettings()
     output: OutputSettings = OutputSettings()
     backend: Backend = Backend()
     resources: Resources = Resources()
 
     @model_validator(mode="after")
-    def _embeddings_need_an_encoder(self) -> "Recipe":
-        if self.output.embeddings and self.checks.encoder is None:
+    def _encoders_are_there(self) -> "Recipe":
+        known, used = {**BUILT_IN, **self.encoders}, (*self.checks.encoders, *self.renderer.used_encoders)
+        if clashing := set(self.encoders) & set(BUILT_IN):
+            raise ValueError(f"the name {min(clashing)!r} belongs to a built-in encoder; choose another")
+        if unknown := [name for name in used if name not in known]:
+            near = difflib.get_close_matches(unknown[0], known, 1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+            raise ValueError(f"unknown encoder {unknown[0]!r}; {hint}")
+        if idle := set(self.encoders) - set(used):
+            raise ValueError(f"nothing uses the encoder {min(idle)!r}: name it in a check, or leave it out")
+        if self.output.embeddings and not self.checks.encoders:
             raise ValueError("output.embeddings is true, but no check names an encoder")
         return self
 
     @property
+    def used_encoders(self) -> dict[str, EncoderSettings]:
+        """The encoders that checks or the renderer use, by name, those of the checks first."""
+        known = {**BUILT_IN, **self.encoders}
+        return {name: known[name] for name in (*self.checks.encoders, *self.renderer.used_encoders)}
+
+    @property
     def declared(self) -> Mapping[str, Attribute]:
         """The attributes that the renderer declares."""
-        return renderer_class(self.renderer.kind).attributes
+        return renderer_class(self.renderer.kind).declare(self.renderer)
 
     def laws(self) -> dict[str, Law]:
         """A law for every attribute: the recipe's, else the renderer's. Raises RecipeError for a misfit."""

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, model_validator
 
-from jobs.section import InputFile, Section
 from samplers.attributes import Constant, Distribution, Normal, Sometimes, Uniform
 from samplers.errors import RecipeError
 from samplers.variations import (
@@ -21,6 +20,7 @@ from samplers.variations import (
     Variation,
 )
 from synth.directions import read_directions
+from synth.section import InputFile, Section
 
 _LONGEST_STEP = 1e6
 

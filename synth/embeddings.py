@@ -22,10 +22,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
-from samplers.errors import DatasetError, StorageError
+from samplers.errors import DatasetError
 from samplers.pca import find_flaw
 from samplers.priors import PcaGaussian
-from synth.storage import open_storage
+from synth.files import open_file
 
 #: Names under which vectors and labels are looked for where the caller names none.
 VECTOR_NAMES = ("vector", "vectors", "embedding", "embeddings", "feature", "features")
@@ -46,16 +46,6 @@ class Embeddings:
 
     vectors: Tensor  # float32 (n, D), finite, no row zero, no two the same
     labels: Tensor | None  # int64 (n,): whole numbers as they were, names by their sorted order; None: without
-
-
-def open_file(url: str) -> tuple[str, bytes]:
-    """The name and the bytes of the file at a URL or path. Raises StorageError if it cannot be read."""
-    folder, _, name = url.rpartition("/")
-    if not name:
-        raise StorageError(f"{url!r} names a folder, not a file")
-    if folder in ("", "file://"):
-        folder = folder + "/" if "/" in url else "."
-    return name, open_storage(folder).read(name)
 
 
 def read_embeddings(url: str, *, column: str | None = None, label_column: str | None = None) -> Embeddings:

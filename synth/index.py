@@ -6,6 +6,7 @@ the columns and their types; it does not know how the values came about.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +29,8 @@ class Row:
     reason: str | None  # the check that refused this attempt
     attributes: AttributeValues
     cosine: float | None  # to the anchor, where an encoder ran
-    quality: float | None  # where the encoder gives one
+    quality: float | None  # where a check asked for it
+    findings: dict[str, float] | None  # where the renderer reports any
     landmarks: list[float] | None  # x, y of five points, in pixels
     embedding: list[float] | None
     sha256: str | None  # of the JPEG
@@ -67,6 +69,7 @@ def schema(attributes: Mapping[str, Attribute]) -> pa.Schema:
             pa.field("attributes", pa.struct(values)),
             pa.field("cosine", pa.float32()),
             pa.field("quality", pa.float32()),
+            pa.field("findings", pa.map_(pa.string(), pa.float32())),
             pa.field("landmarks", pa.list_(pa.float32(), 10)),
             pa.field("embedding", pa.list_(pa.float16())),
             pa.field("sha256", pa.string()),
@@ -78,9 +81,10 @@ def schema(attributes: Mapping[str, Attribute]) -> pa.Schema:
 
 def index_table(shard: int, rows: Sequence[Row], attributes: Mapping[str, Attribute]) -> pa.Table:
     """The rows of one shard as a table."""
-    columns: dict[str, list[object]] = {
+    columns: dict[str, list[Any]] = {
         name: [getattr(row, name) for row in rows] for name in schema(attributes).names if name != "shard"
     }
     columns["shard"] = [shard] * len(rows)
+    columns["findings"] = [None if each is None else list(each.items()) for each in columns["findings"]]
     columns["embedding"] = [None if e is None else np.asarray(e, np.float16) for e in columns["embedding"]]
     return pa.table(columns, schema=schema(attributes))

@@ -27,6 +27,8 @@ class Candidate:
     reason: str | None  # the first check that refused it; None: all passed
     attributes: AttributeValues
     cosine: float | None  # to the anchor
+    quality: float | None
+    findings: Mapping[str, float]  # of the renderer's
     landmarks: list[float] | None  # x, y of five points, pixels
     embedding: list[float] | None
     jpeg: Future[bytes] | None  # None where a refused picture is not wanted
@@ -73,6 +75,8 @@ def _sample_json(identity: int, view: int, candidate: Candidate) -> bytes:
         "attempt": candidate.attempt,
         "attributes": candidate.attributes,
         "cosine": None if candidate.cosine is None else round(candidate.cosine, 6),
+        "quality": None if candidate.quality is None else round(candidate.quality, 6),
+        "findings": dict(candidate.findings) or None,
         "landmarks": candidate.landmarks,
     }
     present = {name: value for name, value in said.items() if value is not None}
@@ -89,7 +93,8 @@ def _row(identity: int, view: int, attempts: int, candidate: Candidate, jpeg: by
         reason=candidate.reason,
         attributes=candidate.attributes,
         cosine=candidate.cosine,
-        quality=None,
+        quality=candidate.quality,
+        findings=dict(candidate.findings) or None,
         landmarks=candidate.landmarks,
         embedding=candidate.embedding,
         sha256=None if jpeg is None else sha256(jpeg),

@@ -7,14 +7,17 @@ Shapes: B pictures, D dimensions of the identity vector, H x W pixels.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor
 
 from samplers.attributes import Attribute
 from samplers.errors import RecipeError, RenderError
+from synth.backend import Backend
+from synth.encoder import Encoder
+from synth.renderers.settings import RendererSettings
 
 TEMPLATE_SIZE_PX = 112
 #: Five points of the ArcFace alignment template in a 112 x 112 picture (x, y in pixels): the eye on the picture's left,
@@ -74,6 +77,7 @@ class Portraits:
 
     images: Tensor  # uint8 (B, H, W, 3), RGB
     landmarks: Tensor | None  # float32 (B, 5, 2), x and y in pixels, in the order of `TEMPLATE_PX`; None if not known
+    findings: Mapping[str, Tensor] = field(default_factory=dict)  # numbers (B,) that the renderer reports of pictures
 
 
 def checked_portraits(portraits: Portraits, count: int, size: int) -> Portraits:
@@ -86,18 +90,47 @@ def checked_portraits(portraits: Portraits, count: int, size: int) -> Portraits:
         raise RenderError(f"the renderer gave {given} where uint8 ({count}, {size}, {size}, 3) was due")
     if landmarks is not None and (landmarks.shape != (count, 5, 2) or not bool(landmarks.isfinite().all())):
         raise RenderError(f"the renderer gave landmarks {tuple(landmarks.shape)} that are misshapen or not finite")
-    return Portraits(images.cpu(), None if landmarks is None else landmarks.cpu())
+    findings = {name: values.cpu() for name, values in portraits.findings.items()}
+    return Portraits(images.cpu(), None if landmarks is None else landmarks.cpu(), findings)
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What a renderer finds in the process where it is opened."""
+
+    backend: Backend
+    encoders: Mapping[str, Encoder]  # by the names of the recipe, opened
 
 
 class Renderer(Protocol):
-    """What the engine asks of a renderer. `dimension` and `attributes` can be read from the class."""
+    """What the engine asks of a renderer. What stands before `open` can be asked of the class, without weights."""
 
     dimension: ClassVar[int]
-    attributes: ClassVar[Mapping[str, Attribute]]
+    attributes: ClassVar[Mapping[str, Attribute]]  # all that are known, whatever the settings
     revision: ClassVar[int]  # raised whenever the same views give other pictures: builds must not go on across it
 
-    def __init__(self, size: int, device: str = "cpu") -> None:
-        """Load everything; `size` is the side of the pictures in pixels."""
+    @staticmethod
+    def declare(settings: Any) -> Mapping[str, Attribute]:
+        """The attributes that a renderer with these settings takes."""
+        ...
+
+    @staticmethod
+    def describe(vectors: Tensor) -> dict[str, Tensor | list[str]]:
+        """What identity vectors (I, D) say of the people: named columns of length I, numbers or words."""
+        ...
+
+    @staticmethod
+    def preflight(settings: Any) -> None:
+        """Look at the files that the settings name, on the CPU, quickly.
+
+        Raises StorageError, DatasetError or RecipeError for anything that would keep `open` from succeeding.
+        """
+        ...
+
+    @classmethod
+    def open(cls, settings: Any, equipment: Equipment) -> Self:
+        """Load everything. Raises as `preflight` does, and MissingPackageError."""
+        ...
 
     def render(self, views: Views) -> Tensor:
         """Pictures: uint8 (B, H, W, 3), RGB, aligned to the ArcFace template scaled to H = W.
@@ -108,11 +141,6 @@ class Renderer(Protocol):
 
     def portraits(self, views: Views) -> Portraits:
         """The same pictures with what else is known of them, at no more cost than one rendering."""
-        ...
-
-    @staticmethod
-    def describe(vectors: Tensor) -> dict[str, Tensor | list[str]]:
-        """What identity vectors (I, D) say of the people: named columns of length I, numbers or words."""
         ...
 
     def fingerprint(self) -> dict[str, str]:
@@ -136,7 +164,7 @@ RENDERERS: dict[str, Callable[[], type[Renderer]]] = {"barcode": _barcode, "head
 
 
 def renderer_class(kind: str) -> type[Renderer]:
-    """The renderer of that kind, imported but not built: its `dimension` and `attributes` can be read.
+    """The renderer of that kind, imported but not opened.
 
     Raises RecipeError for an unknown kind.
     """
@@ -145,7 +173,6 @@ def renderer_class(kind: str) -> type[Renderer]:
     return RENDERERS[kind]()
 
 
-def build_renderer(settings: Mapping[str, Any], device: str) -> Renderer:
-    """The renderer of a recipe's section: its kind, and what else its constructor takes."""
-    options = {name: value for name, value in settings.items() if name != "kind"}
-    return renderer_class(settings["kind"])(**options, device=device)
+def open_renderer(settings: RendererSettings, equipment: Equipment) -> Renderer:
+    """The renderer of a recipe's section, with its weights."""
+    return renderer_class(settings.kind).open(settings, equipment)

@@ -20,14 +20,14 @@ from torch import Tensor
 from samplers.errors import RenderError
 from samplers.pictures import Pictures, shard_range
 from synth.anchors import Anchors
-from synth.checks import Check, Evidence, gather_evidence
+from synth.checks import Check, examine
 from synth.commit import Commit, commit_shard, index_name, stored_file, tar_name
 from synth.encoder import Encoder
 from synth.index import index_table
 from synth.jpeg import encode_jpeg
 from synth.pack import Candidate, pack
 from synth.parquet import parquet_bytes
-from synth.renderer import Portraits, Renderer, Views, checked_portraits
+from synth.renderer import Portraits, Renderer, checked_portraits
 from synth.storage import Storage
 from synth.views import Variety, attempt_index, draw_views, named_values
 
@@ -65,7 +65,7 @@ class Tools:
 
     anchors: Anchors
     renderer: Renderer
-    encoder: Encoder | None
+    encoders: Mapping[str, Encoder]  # by the names that the checks use
     fingerprint: Mapping[str, str]  # of the backend
 
 
@@ -157,21 +157,23 @@ def _draw_batch(making: Making, batch: list[int], attempt: int) -> list[int]:
     with ledger.timed("render"):
         portraits = checked_portraits(tools.renderer.portraits(views), len(views), spec.size_px)
     with ledger.timed("check"):
-        evidence, reasons = _examine(spec, tools, portraits.images, views)
+        seen = examine(spec.checks, tools.encoders, portraits.images, views.identity, tools.anchors)
     images = portraits.images.numpy()
     for row, place in enumerate(batch):
-        wanted = reasons[row] is None or spec.exhausted == "keep_best"
+        wanted = seen.reasons[row] is None or spec.exhausted == "keep_best"
         candidate = Candidate(
             attempt=attempt,
-            reason=reasons[row],
+            reason=seen.reasons[row],
             attributes=attributes[row],
-            cosine=float(evidence.cosine[row]) if evidence else None,
+            cosine=seen.cosine[row] if seen.cosine else None,
+            quality=seen.quality[row] if seen.quality else None,
+            findings={name: float(f"{float(values[row]):.6g}") for name, values in portraits.findings.items()},
             landmarks=_landmark_row(portraits, row),
-            embedding=evidence.embedding[row].tolist() if evidence and spec.embeddings else None,
+            embedding=seen.embedding[row].tolist() if seen.embedding is not None and spec.embeddings else None,
             jpeg=making.encoding.submit(encode_jpeg, images[row], spec.jpeg_quality) if wanted else None,
         )
         _record(ledger, place, candidate, best=spec.exhausted == "keep_best")
-    return [place for place, reason in zip(batch, reasons, strict=False) if reason]
+    return [place for place, reason in zip(batch, seen.reasons, strict=False) if reason]
 
 
 def _landmark_row(portraits: Portraits, row: int) -> list[float] | None:
@@ -193,23 +195,7 @@ def _record(ledger: Ledger, place: int, candidate: Candidate, best: bool) -> Non
 
 
 def _likeness(candidate: Candidate) -> float:
-    """The cosine to the anchor; nothing is refused without one."""
-    assert candidate.cosine is not None
-    return candidate.cosine
-
-
-def _examine(spec: ShardSpec, tools: Tools, images: Tensor, views: Views) -> tuple[Evidence | None, list[str | None]]:
-    """The evidence, and for each picture the name of the first check that refuses it."""
-    reasons: list[str | None] = [None] * len(images)
-    if tools.encoder is None:
-        return None, reasons
-    embedding = tools.encoder.embed(images)
-    if embedding.shape != (len(images), tools.encoder.dimension):
-        raise RenderError(f"the encoder gave {tuple(embedding.shape)} for {len(images)} pictures")
-    if not bool(embedding.isfinite().all() and embedding.any(1).all()):
-        raise RenderError("the encoder gave embeddings that are not finite, or zero")
-    evidence = gather_evidence(views.identity, embedding, tools.anchors)
-    for check in spec.checks:
-        keep = check.examine(evidence, tools.anchors).keep.tolist()
-        reasons = [reason or (None if ok else check.kind) for reason, ok in zip(reasons, keep, strict=True)]
-    return evidence, reasons
+    """What the best of refused pictures has most of: cosine to the anchor, else quality; one of them was asked for."""
+    best = candidate.quality if candidate.cosine is None else candidate.cosine
+    assert best is not None
+    return best

@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 
@@ -17,8 +16,10 @@ from samplers.errors import DatasetError, HypersynthError, MissingPackageError, 
 from synth.anchors import read_anchors
 from synth.backend import Backend, fingerprint, prepare
 from synth.commit import Commit
-from synth.encoder import build_encoder
-from synth.renderer import build_renderer
+from synth.encoder import open_encoders
+from synth.encoders.settings import EncoderSettings
+from synth.renderer import Equipment, open_renderer
+from synth.renderers.settings import RendererSettings
 from synth.shard import ShardSpec, ShardTask, Tools, make_shard
 from synth.storage import Storage, open_storage
 
@@ -28,8 +29,8 @@ class WorkshopSpec:
     """Everything a worker needs to make any shard of a build; small, and the same for all workers."""
 
     url: str
-    renderer: Mapping[str, Any]  # kind, size and the renderer's own options
-    encoder: str | None
+    renderer: RendererSettings
+    encoders: Mapping[str, EncoderSettings]  # by the names that checks and renderer use
     backend: Backend
     shard: ShardSpec
 
@@ -58,9 +59,12 @@ class Workshop:
     def _tools(self) -> Tools:
         spec = self._spec
         prepare(spec.backend)
-        renderer = build_renderer(spec.renderer, spec.backend.device)
-        encoder = build_encoder(spec.encoder) if spec.encoder else None
-        return Tools(read_anchors(self._storage), renderer, encoder, fingerprint(spec.backend, renderer.fingerprint()))
+        encoders = open_encoders(spec.encoders, spec.backend)
+        renderer = open_renderer(spec.renderer, Equipment(spec.backend, encoders))
+        used = renderer.fingerprint()
+        for encoder in encoders.values():
+            used |= encoder.fingerprint()
+        return Tools(read_anchors(self._storage), renderer, encoders, fingerprint(spec.backend, used))
 
     def make(self, shard: int) -> Commit | ShardFailure:
         """Make and commit one shard; never raises an Exception."""

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from synth.backend import Backend
+from synth.encoders.settings import BarcodeEncoderSettings
 from synth.renderers.barcode import CELLS, DIMENSION, SCALE
 
 
@@ -11,6 +13,16 @@ class BarcodeEncoder:
 
     dimension = DIMENSION
 
+    @staticmethod
+    def preflight(settings: BarcodeEncoderSettings) -> int:
+        """Nothing can go wrong."""
+        return DIMENSION
+
+    @classmethod
+    def open(cls, settings: BarcodeEncoderSettings, backend: Backend) -> "BarcodeEncoder":
+        """There is nothing to load."""
+        return cls()
+
     def embed(self, images: Tensor) -> Tensor:
         """Vectors float32 (B, 64) of uint8 pictures (B, H, W, 3)."""
         size = images.shape[1]
@@ -18,3 +30,7 @@ class BarcodeEncoder:
         cells = images[:, middle[:, None], middle].flatten(1)[:, : 2 * DIMENSION].long()
         whole = (cells[:, ::2] << 8) | cells[:, 1::2]
         return (whole - SCALE).float() / SCALE
+
+    def fingerprint(self) -> dict[str, str]:
+        """Nothing: whole numbers only."""
+        return {}

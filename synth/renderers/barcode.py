@@ -13,7 +13,8 @@ from torch import Tensor
 
 from samplers import random
 from samplers.attributes import Attribute, Sometimes, Uniform
-from synth.renderer import Portraits, Views
+from synth.renderer import Equipment, Portraits, Views
+from synth.renderers.settings import BarcodeSettings
 
 DIMENSION = 64
 CELLS = 16  # along each side of the picture
@@ -43,8 +44,22 @@ class BarcodeRenderer:
         "tint": Attribute("Colour of the unused cells.", default="grey", choices=("grey", "black", "white")),
     }
 
-    def __init__(self, size: int = 112, device: str = "cpu") -> None:
+    def __init__(self, size: int = 112) -> None:
         self.size = size
+
+    @staticmethod
+    def declare(settings: BarcodeSettings) -> Mapping[str, Attribute]:
+        """Damage and tint."""
+        return BarcodeRenderer.attributes
+
+    @staticmethod
+    def preflight(settings: BarcodeSettings) -> None:
+        """Nothing can go wrong."""
+
+    @classmethod
+    def open(cls, settings: BarcodeSettings, equipment: Equipment) -> "BarcodeRenderer":
+        """There is nothing to load."""
+        return cls(settings.size)
 
     def render(self, views: Views) -> Tensor:
         """Pictures uint8 (B, size, size, 3)."""

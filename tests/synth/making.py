@@ -59,12 +59,12 @@ class Bench:
 
     storage: Storage
     renderer: Renderer = field(default_factory=lambda: BarcodeRenderer(32))
-    encoder: Encoder | None = field(default_factory=BarcodeEncoder)
+    encoder: Encoder = field(default_factory=BarcodeEncoder)
     identities: Identities = field(default_factory=people)
 
     @property
     def tools(self) -> Tools:
-        return Tools(Anchors.of(self.identities), self.renderer, self.encoder, {"device": "test"})
+        return Tools(Anchors.of(self.identities), self.renderer, {"barcode": self.encoder}, {"device": "test"})
 
     def make(self, spec: ShardSpec, shard: int = 0) -> Commit:
         return make_shard(ShardTask(spec, shard), self.tools, self.storage)

@@ -13,7 +13,7 @@ from samplers.pairs import compare_all
 from samplers.priors import UniformPrior
 from samplers.sphere import cosine, inner, normalise
 from synth.anchors import Anchors
-from synth.checks import CosineToAnchor, NearestAnchor, Verdict, gather_evidence
+from synth.checks import CosineToAnchor, Evidence, NearestAnchor, Verdict
 
 SEEDS = st.integers(0, 2**31)
 NEAREST = NearestAnchor(encoder="barcode")
@@ -41,7 +41,7 @@ def pictures_of(anchors: Anchors, seed: int, count: int, likeness: float) -> tup
 
 
 def examine(check: CosineToAnchor | NearestAnchor, anchors: Anchors, identity: Tensor, embedding: Tensor) -> Verdict:
-    return check.examine(gather_evidence(identity, embedding, anchors), anchors)
+    return check.examine(Evidence(identity, embedding, anchors))
 
 
 @settings(deadline=None, max_examples=30)

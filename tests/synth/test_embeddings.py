@@ -21,7 +21,8 @@ from torch import Tensor
 from samplers.errors import DatasetError, StorageError
 from samplers.pca import fit_pca_gaussian
 from samplers.priors import PcaGaussian
-from synth.embeddings import open_file, parse_embeddings, read_embeddings, read_prior, write_prior
+from synth.embeddings import parse_embeddings, read_embeddings, read_prior, write_prior
+from synth.files import open_file
 from synth.parquet import fixed_list, parquet_bytes
 
 ROWS = torch.randn(12, 5, generator=torch.Generator().manual_seed(1)) * 20

@@ -15,8 +15,10 @@ from synth.anchors import write_anchors
 from synth.backend import Backend
 from synth.commit import commit_name, read_commit, tar_name
 from synth.encoders.barcode import BarcodeEncoder
+from synth.encoders.settings import BUILT_IN as ENCODERS
 from synth.renderer import Portraits, Views
 from synth.renderers.barcode import BarcodeRenderer
+from synth.renderers.settings import BarcodeSettings
 from synth.storage import LocalStorage
 from synth.views import attempt_index, draw_views
 from synth.workshop import ShardFailure, Workshop, WorkshopSpec
@@ -118,7 +120,9 @@ def test_a_workshop_names_what_went_wrong_and_never_raises(
     monkeypatch.setitem(contract.RENDERERS, "broken", lambda: AlteredRenderer)
     write_anchors(bench.storage, bench.identities, {})
     url = bench.storage.url
-    made = Workshop(WorkshopSpec(url, {"kind": kind, "size": 32}, "barcode", Backend(), spec())).make(0)
+    made = Workshop(
+        WorkshopSpec(url, BarcodeSettings.model_construct(kind=kind, size=32), ENCODERS, Backend(), spec())
+    ).make(0)
     assert isinstance(made, ShardFailure)
     assert (made.shard, made.kind, bool(made.traceback)) == (0, failure, failure == "bug")
     assert "\n" not in made.message
@@ -127,7 +131,7 @@ def test_a_workshop_names_what_went_wrong_and_never_raises(
 
 def test_a_workshop_makes_the_shard_that_is_made_without_it(bench: Bench, tmp_path: Path) -> None:
     write_anchors(bench.storage, bench.identities, {})
-    workshop = Workshop(WorkshopSpec(bench.storage.url, {"kind": "barcode", "size": 32}, "barcode", Backend(), spec()))
+    workshop = Workshop(WorkshopSpec(bench.storage.url, BarcodeSettings(size=32), ENCODERS, Backend(), spec()))
     made, expected = workshop.make(0), Bench(LocalStorage(tmp_path / "other")).make(spec())
     assert not isinstance(made, ShardFailure)
     assert (made.tar, made.index) == (expected.tar, expected.index)
@@ -141,8 +145,7 @@ def test_the_embeddings_column_is_what_the_encoder_gave(bench: Bench) -> None:
     assert [row["embedding"] for row in bench.rows(bench.make(made))] == expected
 
 
-def test_without_an_encoder_nothing_is_measured_and_all_is_kept(bench: Bench) -> None:
-    bench.encoder = None
+def test_without_checks_nothing_is_measured_and_all_is_kept(bench: Bench) -> None:
     commit = bench.make(spec(checks=()))
     assert commit.kept == commit.rendered == PEOPLE * VIEWS
     assert {(row["cosine"], row["embedding"], row["landmarks"]) for row in bench.rows(commit)} == {(None, None, None)}

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from samplers.attributes import Attribute
-from synth.renderer import Portraits, Views
+from synth.renderer import Equipment, Portraits, Views
 from synth.renderers.head import catalogue
 from synth.renderers.head.catalogue import ATTRIBUTES, TRAITS
 from synth.renderers.head.hair.beard import Beard
@@ -35,6 +35,7 @@ from synth.renderers.head.studio.raster import CHANNEL_ONE
 from synth.renderers.head.studio.scene import join
 from synth.renderers.head.traits import Subject, TraitTable
 from synth.renderers.head.wear.outfit import Wear
+from synth.renderers.settings import HeadSettings
 
 PICTURES_AT_ONCE_GPU: Final = 32
 
@@ -66,6 +67,20 @@ class HeadRenderer:
         self._face = Face(self._device)
         self._skin = Skin(self._face)
         self._parts = (Mouth(self._face), Hair(self._face), Beard(self._face), Wear(self._face))
+
+    @staticmethod
+    def declare(settings: HeadSettings) -> Mapping[str, Attribute]:
+        """All of `ATTRIBUTES`, whatever the settings."""
+        return ATTRIBUTES
+
+    @staticmethod
+    def preflight(settings: HeadSettings) -> None:
+        """No files: nothing can go wrong."""
+
+    @classmethod
+    def open(cls, settings: HeadSettings, equipment: Equipment) -> "HeadRenderer":
+        """Build all parts of the head."""
+        return cls(settings.size, equipment.backend.device, settings.kernel)
 
     @staticmethod
     def describe(vectors: Tensor) -> dict[str, Tensor | list[str]]:

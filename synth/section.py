@@ -5,12 +5,13 @@ sha256, so that a plan can never go on with other contents unnoticed. This modul
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from samplers.errors import DatasetError
-from synth.embeddings import open_file
+from synth.files import file_sha256, local_copy, open_file
 from synth.storage import sha256
 
 
@@ -34,16 +35,25 @@ class InputFile(Section):
     def read(self) -> tuple[str, bytes]:
         """The file's name and bytes. Raises StorageError where it cannot be read, DatasetError where it was changed."""
         name, data = open_file(self.url)
-        if self.sha256 is not None and sha256(data) != self.sha256:
-            raise DatasetError(f"{self.url} is not what the recipe was resolved with: its sha256 has changed")
+        self._refuse_changed(sha256(data))
         return name, data
+
+    def fetch(self) -> Path:
+        """The file on this machine, fetched once if it lies elsewhere. Raises as `read`."""
+        path = local_copy(self.url)
+        if self.sha256 is not None:
+            self._refuse_changed(file_sha256(path))
+        return path
+
+    def _refuse_changed(self, found: str) -> None:
+        if self.sha256 is not None and found != self.sha256:
+            raise DatasetError(f"{self.url} does not have the sha256 that the recipe names")
 
     def pinned(self) -> "InputFile":
         """The same file with its sha256. One that already has it is not read: it may be gone when it is not needed."""
         if self.sha256 is not None:
             return self
-        _, data = self.read()
-        return InputFile(url=self.url, sha256=sha256(data))
+        return InputFile(url=self.url, sha256=file_sha256(local_copy(self.url)))
 
 
 Tree = TypeVar("Tree")

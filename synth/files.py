@@ -1,0 +1,124 @@
+"""Files that people bring along, by path or URL: a folder's, an object store's (`s3://bucket/key`), a model hub's
+(`hf://owner/repository/file`, `hf://owner/repository@revision/file`).
+
+A file from elsewhere is fetched once per machine, into the hub's own cache or into Hypersynth's, and shared by all
+processes. This module does not know what the files hold, nor what they should (`synth.section.InputFile` does).
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from samplers.errors import MissingPackageError, StorageError
+
+_CHUNK_BYTES = 1 << 22
+
+
+def open_file(url: str) -> tuple[str, bytes]:
+    """The name and the bytes of the file at a URL or path. Raises StorageError if it cannot be read."""
+    path = local_copy(url)
+    with _explained(url):
+        return url.rpartition("/")[2], path.read_bytes()
+
+
+def local_copy(url: str) -> Path:
+    """The file at a URL or path, on this machine: fetched, if it lies elsewhere, unless that was done before.
+
+    Raises StorageError where it cannot be had, MissingPackageError where the fetching package is not installed.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme == "file":
+        return _local_file(url)
+    if scheme not in _FETCHERS:
+        raise StorageError(f"{url}: files are read from paths, s3:// and hf://, not from {scheme}://")
+    if not rest or rest.endswith("/"):
+        raise StorageError(f"{url!r} names a folder, not a file")
+    return _FETCHERS[scheme](url, rest)
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal, read piece by piece."""
+    with _explained(str(path)), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where fetched files are kept: $HYPERSYNTH_CACHE, else hypersynth/ in the user's cache folder."""
+    named = os.environ.get("HYPERSYNTH_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hypersynth"
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as refusal:
+        raise StorageError(f"cannot read {url}: {refusal.strerror or refusal}") from refusal
+
+
+def _local_file(url: str) -> Path:
+    path = url.removeprefix("file://")
+    if not path or path.endswith("/"):
+        raise StorageError(f"{url!r} names a folder, not a file")
+    with _explained(url):
+        if Path(path).is_dir():
+            raise StorageError(f"cannot read {url}: it is a folder")
+        with Path(path).open("rb"):  # absent or forbidden: told now, not where it is used
+            return Path(path)
+
+
+def _from_hub(url: str, rest: str) -> Path:
+    """A file of a model hub's repository, through the hub's own library and cache."""
+    parts = rest.split("/")
+    if len(parts) < 3 or not all(parts):
+        raise StorageError(f"{url!r} is no file on the hub: write hf://owner/repository/file")
+    repository, _, revision = parts[1].partition("@")
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    except ImportError as missing:
+        raise MissingPackageError(f"{url}: hf:// needs huggingface_hub: pip install 'hypersynth[models]'") from missing
+    try:
+        return Path(hf_hub_download(f"{parts[0]}/{repository}", "/".join(parts[2:]), revision=revision or None))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as refusal:
+        raise StorageError(f"cannot fetch {url}: {_first_line(refusal)}") from refusal
+
+
+def _from_bucket(url: str, rest: str) -> Path:
+    """An object of a bucket, into the cache, under a name made from its URL and its version there (the ETag)."""
+    bucket, _, key = rest.partition("/")
+    if not key:
+        raise StorageError(f"{url!r} names a bucket, not a file")
+    try:
+        import boto3
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError as missing:
+        raise MissingPackageError(f"{url}: s3:// needs boto3: pip install 'hypersynth[s3]'") from missing
+    try:
+        client = boto3.client("s3")
+        tag = client.head_object(Bucket=bucket, Key=key)["ETag"]
+        place = cache_folder() / hashlib.sha256(f"{url} {tag}".encode()).hexdigest()
+        with _explained(str(place)):
+            place.mkdir(parents=True, exist_ok=True)
+            with FileLock(place / ".lock"):
+                whole, partial = place / Path(key).name, place / ".partial"
+                if not whole.exists():
+                    client.download_file(bucket, key, str(partial))
+                    partial.rename(whole)
+        return whole
+    except (BotoCoreError, ClientError, Boto3Error) as refusal:
+        raise StorageError(f"cannot fetch {url}: {_first_line(refusal)}") from refusal
+
+
+def _first_line(refusal: Exception) -> str:
+    return str(refusal).strip().partition("\n")[0]
+
+
+_FETCHERS = {"hf": _from_hub, "s3": _from_bucket}

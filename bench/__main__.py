@@ -12,7 +12,7 @@ from rich.table import Table
 from bench.machine import machine
 from bench.measure import Measurement
 
-SUBJECTS = ("head", "overhead", "writing", "reading", "certificate", "separation", "packing")
+SUBJECTS = ("head", "overhead", "writing", "reading", "certificate", "separation", "packing", "vec2face")
 LONG = ("growth", "packing_large")  # only when named: a quarter of an hour each
 RESULTS = Path(__file__).parent / "results"
 

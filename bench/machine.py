@@ -18,6 +18,8 @@ _PACKAGES = (
     "ray",
     "opencv-python-headless",
     "faiss-cpu",
+    "diffusers",
+    "onnxruntime",
 )
 
 

@@ -11,10 +11,10 @@ from typing import Protocol
 from cluster.run import Crew, Watch, run_shards
 from jobs.foundations import lay_foundations
 from jobs.plan import Plan, claim, make_plan, refuse_foreign
+from jobs.preflight import preflight
 from jobs.recipe import Recipe, resolve_recipe
 from samplers.errors import BuildError, StorageError
 from synth import dataset
-from synth.backend import require_device
 from synth.card import Words
 from synth.commit import Commit, commit_name, committed_shards
 from synth.seal import seal_dataset
@@ -45,8 +45,9 @@ class Built:
 def build(recipe: Recipe, url: str, crew: Crew, watch: BuildWatch) -> Built:
     """Build the dataset of a recipe at a URL, or what is missing of it.
 
-    Raises PlanMismatchError where another plan lies there, SaturationError where the identities do not fit, BuildError
-    where shards could not be made (all others are done and stay), StorageError where writing fails.
+    Raises PlanMismatchError where another plan lies there, SaturationError where the identities do not fit, what
+    `jobs.preflight` refuses (all three leave nothing behind), BuildError where shards could not be made (all others are
+    done and stay), StorageError where writing fails.
     """
     plan = make_plan(resolve_recipe(recipe))
     storage = open_storage(url)
@@ -55,8 +56,8 @@ def build(recipe: Recipe, url: str, crew: Crew, watch: BuildWatch) -> Built:
         claim(storage, plan)
         watch.planned(plan, plan.shards)
         return Built(dataset.read_manifest(storage), 0)
-    if crew.address is None:
-        require_device(recipe.backend)
+    if _missing(plan, storage):
+        preflight(recipe, crew)
     lay_foundations(plan, storage, crew, watch.step)
     made = _make_shards(plan, storage, crew, watch)
     commits, damaged = _hold(plan, storage, watch)
@@ -71,9 +72,8 @@ def build(recipe: Recipe, url: str, crew: Crew, watch: BuildWatch) -> Built:
 
 def _make_shards(plan: Plan, storage: Storage, crew: Crew, watch: BuildWatch) -> int:
     """Make the shards that have no commit; returns how many were made."""
-    done = set(committed_shards(storage)) & set(range(plan.shards))
-    missing = [shard for shard in range(plan.shards) if shard not in done]
-    watch.planned(plan, len(done))
+    missing = _missing(plan, storage)
+    watch.planned(plan, plan.shards - len(missing))
     backlog = run_shards(plan.workshop(storage.location), missing, crew, watch)
     if backlog.stopped_by is not None:
         raise _stopped(backlog.stopped_by)
@@ -84,6 +84,12 @@ def _make_shards(plan: Plan, storage: Storage, crew: Crew, watch: BuildWatch) ->
             f"the first: {first.message}; the others are done: build again to retry these"
         )
     return backlog.done
+
+
+def _missing(plan: Plan, storage: Storage) -> list[int]:
+    """The shards that have no commit."""
+    done = set(committed_shards(storage))
+    return [shard for shard in range(plan.shards) if shard not in done]
 
 
 def _stopped(failure: ShardFailure) -> BuildError | StorageError:

@@ -37,11 +37,32 @@ WorkersOption = Annotated[
 ]
 
 
+AllowCpuOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-cpu",
+        help="where there is no GPU, go on with backend.device=cpu and float32: another plan, with other bytes",
+    ),
+]
+
+
 def _recipe(name: str, overrides: list[str] | None) -> Any:
     from jobs.recipe import load_recipe
     from jobs.source import parse_override
 
     return load_recipe(name, dict(map(parse_override, overrides or ())))
+
+
+def _allowed(recipe: Any, allow_cpu: bool, address: str | None = None) -> Any:
+    """The recipe, moved to the CPU where that is allowed and there is no GPU."""
+    if not allow_cpu:
+        return recipe
+    from jobs.preflight import allowing_cpu
+
+    changed = allowing_cpu(recipe, address)
+    if changed is not recipe:
+        out.print("no CUDA device here: going on with backend.device=cpu and float32, which is another plan")
+    return changed
 
 
 def _default_workers(threads: int) -> int:
@@ -57,6 +78,7 @@ def build(
     workers: WorkersOption = None,
     address: Annotated[str | None, typer.Option(help="a Ray cluster's address; default: Ray on this machine")] = None,
     plots: Annotated[bool, typer.Option("--plots", help="draw how the identities lie, into plots/")] = False,
+    allow_cpu: AllowCpuOption = False,
     overrides: SetOption = None,
 ) -> None:
     """Build a dataset, or what is missing of it: stop it whenever you like and run it again."""
@@ -64,7 +86,7 @@ def build(
     from jobs.build import build as run_build
     from jobs.progress import ProgressWatch
 
-    chosen = _recipe(recipe, overrides)
+    chosen = _allowed(_recipe(recipe, overrides), allow_cpu, address)
     crew = Crew(
         workers=_default_workers(chosen.backend.threads) if workers is None else workers,
         address=address,
@@ -101,40 +123,40 @@ def build(
 
 
 @app.command()
-def plan(recipe: RecipeArgument, workers: WorkersOption = None, overrides: SetOption = None) -> None:
-    """Say what would be built and about how long it takes here; writes nothing."""
-    from jobs.estimate import estimate
-    from jobs.plan import make_plan
-    from jobs.recipe import resolve_recipe
+def plan(
+    recipe: RecipeArgument,
+    workers: WorkersOption = None,
+    allow_cpu: AllowCpuOption = False,
+    overrides: SetOption = None,
+) -> None:
+    """Say what would be built, about how long it takes and what it needs; writes and fetches nothing."""
+    from cluster.run import Crew
+    from jobs.estimate import estimate, outline
 
-    chosen = resolve_recipe(_recipe(recipe, overrides))
-    planned = make_plan(chosen)
-    measured = estimate(planned)
-    crew = _default_workers(chosen.backend.threads) if workers is None else workers
-    pictures = len(planned.pictures)
+    chosen = _allowed(_recipe(recipe, overrides), allow_cpu)
+    crew = Crew(
+        workers=_default_workers(chosen.backend.threads) if workers is None else workers,
+        gpus_per_worker=chosen.resources.gpus_per_worker,
+    )
+    outlined = outline(chosen)
+    found = estimate(outlined, crew)
+    planned = outlined.plan
     table = Table(box=None, show_header=False)
     for name, value in (
-        ("plan", planned.hash),
+        ("plan", planned.hash if outlined.named else "not known before the weights are here, or have a sha256"),
         (
             "identities",
             f"{planned.pictures.identities}, no two with a cosine above {chosen.identities.separation.max_cosine:g}",
         ),
-        ("candidates", _candidates(measured.outlook, planned.pictures.identities)),
+        ("candidates", _candidates(found.outlook, planned.pictures.identities)),
         (
             "pictures",
-            f"{pictures}, {planned.pictures.views} of each, {chosen.renderer.size} px, {chosen.renderer.kind}",
+            f"{len(planned.pictures)}, {planned.pictures.views} of each, {chosen.renderer.size} px, "
+            f"{chosen.renderer.kind}",
         ),
-        ("views", f"vectors at a cosine of about {measured.view_cosine:.3f} to their person's"),
+        ("views", f"vectors at a cosine of about {found.view_cosine:.3f} to their person's"),
         ("shards", f"{planned.shards} of at most {chosen.output.shard_size} pictures"),
-        ("bytes", f"about {_size(pictures * measured.bytes_per_picture)}"),
-        (
-            "time",
-            f"about {_duration(measured.seconds(pictures, crew))} of rendering, on {max(crew, 1)} workers like this",
-        ),
-        (
-            "measured",
-            f"{measured.pictures_per_s:.1f} pictures/s for one worker here, from {measured.trial_pictures} pictures",
-        ),
+        *_foreseen(chosen, found, crew, len(planned.pictures)),
     ):
         table.add_row(name, value)
     out.print(table)
@@ -147,13 +169,14 @@ def preview(
     people: Annotated[int, typer.Option(min=1, max=200, help="rows")] = 8,
     views: Annotated[int, typer.Option(min=1, max=200, help="columns")] = 10,
     sweep: Annotated[str | None, typer.Option(metavar="ATTRIBUTE", help="vary only this, from low to high")] = None,
+    allow_cpu: AllowCpuOption = False,
     overrides: SetOption = None,
 ) -> None:
     """Draw a recipe's first people on a contact sheet, in seconds."""
     from jobs.preview import preview as draw
     from synth.storage import open_storage
 
-    sheet = draw(_recipe(recipe, overrides), people, views, sweep)
+    sheet = draw(_allowed(_recipe(recipe, overrides), allow_cpu), people, views, sweep)
     open_storage(str(output.parent)).replace(output.name, sheet)
     out.print(f"people in rows, {sweep or 'views'} in columns: {output}")
 
@@ -297,34 +320,40 @@ def _attribute_table(renderer: str) -> Table:
     return table
 
 
+def _foreseen(recipe: Any, found: Any, crew: Any, pictures: int) -> list[tuple[str, str]]:
+    """What bytes, memory and time a plan will take, as rows of its table."""
+    from jobs.needs import gpu_memory, gpu_time, operations
+    from jobs.wording import duration, pace, size
+
+    rows, needs, backend = [], found.needs, recipe.backend
+    if (trial := found.trial) is not None:
+        took, workers = duration(trial.seconds(pictures, crew.workers)), max(crew.workers, 1)
+        rows.append(("bytes", f"about {size(pictures * trial.bytes_per_picture)}"))
+        rows.append(("time", f"about {took} of rendering, on {workers} workers like this"))
+        rows.append(("measured", f"{pace(trial.pictures_per_s)} for one worker here, from {trial.pictures} pictures"))
+    if needs is not None:
+        rows.append(("operations", operations(needs)))
+        if backend.device == "cuda":
+            rows.append(("GPU memory", gpu_memory(needs, backend.micro_batch)))
+            if trial is None:
+                rows.append(("time", gpu_time(needs, pictures, backend.dtype)))
+    if found.on_cpu:
+        rows.append(("", found.on_cpu))
+    if found.untried:
+        rows.append(("not tried", found.untried))
+    return rows
+
+
 def _candidates(outlook: Any, wanted: int) -> str:
     """What the search for identities will take, in words."""
+    from jobs.wording import rounded
+
     tried = f"of the first {outlook.candidates}, {outlook.kept} were kept"
     if outlook.kept == wanted:
         return f"{outlook.candidates} are enough"
     if outlook.fitting < wanted:
-        return f"{tried}; only about {_rounded(outlook.fitting)} identities fit: ask for fewer, or raise the limit"
-    return tried if outlook.needed is None else f"about {_rounded(outlook.needed)}; {tried}"
-
-
-def _rounded(number: float) -> str:
-    """Two digits and zeros: 41,000."""
-    return f"{float(f'{number:.2g}'):,.0f}"
-
-
-def _size(size_bytes: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size_bytes < 1000:
-            return f"{size_bytes:.3g} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.3g} TB"
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
+        return f"{tried}; only about {rounded(outlook.fitting)} identities fit: ask for fewer, or raise the limit"
+    return tried if outlook.needed is None else f"about {rounded(outlook.needed)}; {tried}"
 
 
 def guarded(run: Callable[[], Any]) -> int:

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from cluster.hands import local_hands
+from cluster.run import Crew
 from jobs.laws import identity_spec, renderer, variety
+from jobs.preflight import check_device, check_files
 from jobs.recipe import Recipe
 from samplers.attributes import Attribute
 from samplers.errors import RecipeError
@@ -29,8 +31,10 @@ def preview(recipe: Recipe, people: int, views: int, sweep: str | None = None) -
 
     With `sweep`, every column has the first view of each person, and the named attribute goes from its low to its
     high end. Raises RecipeError for an attribute that the renderer does not have, SaturationError where the people do
-    not fit.
+    not fit, and what `jobs.preflight` refuses.
     """
+    check_device(recipe, Crew(0))
+    check_files(recipe, recipe.renderer.used_encoders)  # those of the checks are not used here
     prepare(recipe.backend)
     people = min(people, recipe.identities.count)
     views = views if sweep else min(views, recipe.variations.views)

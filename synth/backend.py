@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from samplers.errors import RecipeError
 
@@ -21,7 +21,20 @@ class Backend(BaseModel):
     device: Literal["cpu", "cuda"] = "cpu"
     micro_batch: int = Field(16, ge=1, le=4096, description="pictures per call of the renderer")
     threads: int = Field(1, ge=1, le=256, description="CPU threads per worker")
-    dtype: Literal["float32"] = "float32"
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="numbers that large networks compute with; half precision wants device cuda"
+    )
+
+    @model_validator(mode="after")
+    def _half_precision_needs_a_gpu(self) -> "Backend":
+        if self.dtype == "float16" and self.device == "cpu":
+            raise ValueError("dtype float16 wants device cuda; on a CPU use float32")
+        return self
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The same as torch names it."""
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[self.dtype]
 
 
 def require_device(backend: Backend) -> None:
@@ -44,7 +57,14 @@ def fingerprint(backend: Backend, renderer: dict[str, str]) -> dict[str, str]:
     device = torch.cuda.get_device_name() if backend.device == "cuda" else platform.machine()
     named = {name: _version(name) for name in _LIBRARIES}
     cpu = torch.backends.cpu.get_cpu_capability()
-    return {"device": f"{backend.device}: {device}", "cpu_capability": cpu, "tf32": "off", **named, **renderer}
+    return {
+        "device": f"{backend.device}: {device}",
+        "cpu_capability": cpu,
+        "tf32": "off",
+        "dtype": backend.dtype,
+        **named,
+        **renderer,
+    }
 
 
 #: Whose versions may show in the bytes: pictures, searches, JPEG, Parquet (which names its writer), the contact sheet.

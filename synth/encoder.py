@@ -10,6 +10,7 @@ from torch import Tensor
 
 from samplers.errors import RecipeError
 from synth.backend import Backend
+from synth.cost import Cost
 from synth.encoders.settings import EncoderSettings
 
 
@@ -23,6 +24,14 @@ class Encoder(Protocol):
         """Look at the files that the settings name, on the CPU, quickly; returns the embeddings' dimension.
 
         Raises StorageError, DatasetError or RecipeError for anything that would keep `open` from succeeding.
+        """
+        ...
+
+    @classmethod
+    def cost(cls, settings: Any, backend: Backend, gradients: bool = False) -> Cost | None:
+        """What one look at a micro-batch takes, found without weights and without a device; None: it is not known.
+
+        With `gradients`, also the way back to the pictures.
         """
         ...
 
@@ -60,7 +69,19 @@ def _barcode() -> type[Encoder]:
     return BarcodeEncoder
 
 
-ENCODERS: dict[str, Callable[[], type[Encoder]]] = {"barcode": _barcode}
+def _iresnet() -> type[Encoder]:
+    from synth.encoders.iresnet import IResNetEncoder
+
+    return IResNetEncoder
+
+
+def _onnx() -> type[Encoder]:
+    from synth.encoders.onnx import OnnxEncoder
+
+    return OnnxEncoder
+
+
+ENCODERS: dict[str, Callable[[], type[Encoder]]] = {"barcode": _barcode, "iresnet": _iresnet, "onnx": _onnx}
 
 
 def encoder_class(kind: str) -> type[Encoder]:

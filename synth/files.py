@@ -40,6 +40,29 @@ def local_copy(url: str) -> Path:
     return _FETCHERS[scheme](url, rest)
 
 
+def at_hand(url: str) -> bool:
+    """Whether a file can be read without fetching it: one of a folder that is there, or of the hub's cache.
+
+    Of a bucket's file it is never known, as only the bucket knows its version.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme == "file":
+        return Path(url.removeprefix("file://")).is_file()
+    if scheme != "hf":
+        return False
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return False
+    parts = rest.split("/")
+    if len(parts) < 3 or not all(parts):
+        return False
+    repository, _, revision = parts[1].partition("@")
+    return isinstance(
+        try_to_load_from_cache(f"{parts[0]}/{repository}", "/".join(parts[2:]), revision=revision or None), str
+    )
+
+
 def file_sha256(path: Path) -> str:
     """The sha256 of a file, in hexadecimal, read piece by piece."""
     with _explained(str(path)), path.open("rb") as file:
@@ -101,24 +124,27 @@ def _from_bucket(url: str, rest: str) -> Path:
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError as missing:
         raise MissingPackageError(f"{url}: s3:// needs boto3: pip install 'hypersynth[s3]'") from missing
+    name = Path(key).name
+    if not name or name == "..":
+        raise StorageError(f"{url!r} names a folder, not a file")
     try:
         client = boto3.client("s3")
         tag = client.head_object(Bucket=bucket, Key=key)["ETag"]
         place = cache_folder() / hashlib.sha256(f"{url} {tag}".encode()).hexdigest()
-        with _explained(str(place)):
+        whole, partial = place / name, place.with_suffix(".partial")
+        with _explained(f"the cache at {place.parent} for {url}"):
             place.mkdir(parents=True, exist_ok=True)
-            with FileLock(place / ".lock"):
-                whole, partial = place / Path(key).name, place / ".partial"
+            with FileLock(place.with_suffix(".lock")):
                 if not whole.exists():
                     client.download_file(bucket, key, str(partial))
                     partial.rename(whole)
         return whole
-    except (BotoCoreError, ClientError, Boto3Error) as refusal:
+    except (BotoCoreError, ClientError, Boto3Error, ValueError) as refusal:  # ValueError: an endpoint that is no URL
         raise StorageError(f"cannot fetch {url}: {_first_line(refusal)}") from refusal
 
 
 def _first_line(refusal: Exception) -> str:
-    return str(refusal).strip().partition("\n")[0]
+    return str(refusal).strip().partition("\n")[0] or type(refusal).__name__
 
 
 _FETCHERS = {"hf": _from_hub, "s3": _from_bucket}

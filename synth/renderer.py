@@ -16,6 +16,7 @@ from torch import Tensor
 from samplers.attributes import Attribute
 from samplers.errors import RecipeError, RenderError
 from synth.backend import Backend
+from synth.cost import Cost
 from synth.encoder import Encoder
 from synth.renderers.settings import RendererSettings
 
@@ -128,6 +129,15 @@ class Renderer(Protocol):
         ...
 
     @classmethod
+    def cost(cls, settings: Any, backend: Backend, encoders: Mapping[str, Cost]) -> Cost | None:
+        """What the networks take for one micro-batch, found without weights and without a device; None: there are none.
+
+        `encoders`: what each that the renderer uses takes for one micro-batch, gradients included, by the recipe's
+        names; those whose cost is not known are left out. Their weights are counted elsewhere.
+        """
+        ...
+
+    @classmethod
     def open(cls, settings: Any, equipment: Equipment) -> Self:
         """Load everything. Raises as `preflight` does, and MissingPackageError."""
         ...
@@ -148,6 +158,12 @@ class Renderer(Protocol):
         ...
 
 
+def _arc2face() -> type[Renderer]:
+    from synth.renderers.arc2face import Arc2FaceRenderer
+
+    return Arc2FaceRenderer
+
+
 def _head() -> type[Renderer]:
     from synth.renderers.head import HeadRenderer
 
@@ -160,7 +176,25 @@ def _barcode() -> type[Renderer]:
     return BarcodeRenderer
 
 
-RENDERERS: dict[str, Callable[[], type[Renderer]]] = {"barcode": _barcode, "head": _head}
+def _vec2face() -> type[Renderer]:
+    from synth.renderers.vec2face import Vec2FaceRenderer
+
+    return Vec2FaceRenderer
+
+
+def _vec2face_plus() -> type[Renderer]:
+    from synth.renderers.vec2face import Vec2FacePlusRenderer
+
+    return Vec2FacePlusRenderer
+
+
+RENDERERS: dict[str, Callable[[], type[Renderer]]] = {
+    "arc2face": _arc2face,
+    "barcode": _barcode,
+    "head": _head,
+    "vec2face": _vec2face,
+    "vec2face_plus": _vec2face_plus,
+}
 
 
 def renderer_class(kind: str) -> type[Renderer]:

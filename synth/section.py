@@ -65,6 +65,18 @@ def pin_files(tree: Tree) -> Tree:
     return pinned
 
 
+def named_files(tree: Any) -> list[InputFile]:
+    """Every file in a record, however deep, in its order."""
+    found: list[InputFile] = []
+
+    def note(file: InputFile) -> InputFile:
+        found.append(file)
+        return file
+
+    _mapped(tree, note)
+    return found
+
+
 def _mapped(tree: Any, change: Callable[[InputFile], InputFile]) -> Any:
     if isinstance(tree, InputFile):
         return change(tree)

@@ -5,6 +5,9 @@ agree wholly; what is missing and what is too many is listed. This module does n
 """
 
 import pickle
+import struct
+import warnings
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,24 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from samplers.errors import DatasetError
+from samplers.errors import DatasetError, StorageError
 from synth.section import InputFile
 
 _LISTED = 4  # names in an error, of each kind
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"  # how PyTorch's files begin, those since 2020 and those before
+#: What PyTorch raises where bytes are not what they should be, or are not there.
+_DAMAGE = (
+    RuntimeError,
+    EOFError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    OSError,
+    AssertionError,
+    struct.error,
+)
+_POINTER = b"version https://git-lfs"
 
 
 def read_weights(file: InputFile, within: Sequence[str] = ()) -> dict[str, Tensor]:
@@ -41,7 +58,20 @@ def read_weights(file: InputFile, within: Sequence[str] = ()) -> dict[str, Tenso
     return tensors
 
 
+def _beginning(path: Path, url: str) -> bytes:
+    """The first bytes of a file. Raises DatasetError for what stands for a file that was left elsewhere."""
+    try:
+        with path.open("rb") as file:
+            begins = file.read(len(_POINTER))
+    except OSError as refusal:
+        raise StorageError(f"cannot read {url}: {refusal.strerror or refusal}") from refusal
+    if begins == _POINTER:
+        raise DatasetError(f"{url} is a Git LFS pointer, not the file: fetch that (git lfs pull)")
+    return begins
+
+
 def _safetensors(path: Path, url: str) -> dict[str, Any]:
+    _beginning(path, url)
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
@@ -50,16 +80,20 @@ def _safetensors(path: Path, url: str) -> dict[str, Any]:
 
 
 def _pytorch(path: Path, url: str) -> dict[str, Any]:
+    begins = _beginning(path, url)
+    if not begins.startswith((_ZIP, _PICKLE)):
+        raise DatasetError(f"{url} is no file of PyTorch weights: it begins with {begins[:8]!r}")
     try:
-        with path.open("rb") as file:
-            zipped = file.read(2) == b"PK"
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped or None)
+        # Trainings keep their command's arguments beside the weights: names and values, no code.
+        with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about pickles that it may not know: they are told below
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=begins.startswith(_ZIP) or None)
     except pickle.UnpicklingError as refusal:
         raise DatasetError(
             f"{url} is refused: it is a pickle that holds more than tensors, and could run code; "
             "ask its authors for safetensors, or save its state dict again"
         ) from refusal
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as damage:
+    except _DAMAGE as damage:
         raise DatasetError(f"{url} is no file of PyTorch weights, or is damaged: {_first_line(damage)}") from damage
     if not isinstance(found, Mapping):
         raise DatasetError(f"{url} holds a {type(found).__name__}, not named tensors")
@@ -67,16 +101,20 @@ def _pytorch(path: Path, url: str) -> dict[str, Any]:
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], url: str) -> None:
-    """Put weights into a network, names and shapes strictly (`refuse_unfit`), types converted to the network's."""
+    """Put weights into a network, types converted to the network's.
+
+    Raises DatasetError unless names and shapes are exactly the network's and all numbers are finite.
+    """
     refuse_unfit(network, weights, url)
+    refuse_not_finite(weights, url)
     with torch.no_grad():
         network.load_state_dict(dict(weights), strict=True)
 
 
 def refuse_unfit(network: nn.Module, weights: Mapping[str, Tensor], url: str) -> None:
-    """Raises DatasetError unless the weights have exactly the network's names and shapes, and are all finite.
+    """Raises DatasetError unless the weights have exactly the network's names and shapes.
 
-    The network may lie on the meta device: nothing is copied.
+    Looks at no numbers (`refuse_not_finite` does). The network may lie on the meta device: nothing is copied.
     """
     wanted = network.state_dict()
     flaws = {
@@ -107,4 +145,4 @@ def _some(names: Mapping[str, object] | Sequence[str]) -> str:
 
 
 def _first_line(damage: Exception) -> str:
-    return str(damage).strip().partition("\n")[0]
+    return str(damage).strip().partition("\n")[0] or type(damage).__name__

@@ -71,7 +71,7 @@ class Workshop:
         try:
             return make_shard(ShardTask(self._spec.shard, shard), self._tools, self._storage)
         except Exception as trouble:  # noqa: BLE001 - the shard boundary, the only broad except
-            return _failure(shard, trouble)
+            return _failure(shard, trouble, self._spec.backend.micro_batch)
 
 
 _KINDS: dict[type[HypersynthError], str] = {
@@ -83,9 +83,22 @@ _KINDS: dict[type[HypersynthError], str] = {
 }
 
 
-def _failure(shard: int, trouble: Exception) -> ShardFailure:
-    if isinstance(trouble, MemoryError | torch.OutOfMemoryError):
-        return ShardFailure(shard, "memory", f"out of memory: {str(trouble).partition(chr(10))[0]}")
+#: How torch and the libraries below it say that memory ran out, where they have no error of its own for that.
+_FULL = ("DefaultCPUAllocator: can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+
+
+def _ran_out_of_memory(trouble: Exception) -> bool:
+    if isinstance(trouble, RuntimeError) and any(words in str(trouble) for words in _FULL):
+        return True
+    return isinstance(trouble, MemoryError | torch.OutOfMemoryError)
+
+
+def _failure(shard: int, trouble: Exception, micro_batch: int) -> ShardFailure:
+    if _ran_out_of_memory(trouble):
+        # Nothing is halved here: the micro-batch is part of the plan, since it can change bytes.
+        change = f"lower backend.micro_batch (now {micro_batch})" if micro_batch > 1 else "let fewer workers share it"
+        detail = str(trouble).strip().partition("\n")[0]
+        return ShardFailure(shard, "memory", f"out of memory: {change}" + (f"; {detail}" if detail else ""))
     for error, kind in _KINDS.items():
         if isinstance(trouble, error):
             return ShardFailure(shard, kind, str(trouble))

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from synth.backend import Backend
+from synth.cost import Cost
 from synth.encoders.settings import BarcodeEncoderSettings
 from synth.renderers.barcode import CELLS, DIMENSION, SCALE
 
@@ -17,6 +18,11 @@ class BarcodeEncoder:
     def preflight(settings: BarcodeEncoderSettings) -> int:
         """Nothing can go wrong."""
         return DIMENSION
+
+    @classmethod
+    def cost(cls, settings: BarcodeEncoderSettings, backend: Backend, gradients: bool = False) -> Cost:
+        """Nothing: there is no network."""
+        return Cost(0, 0, 0.0)
 
     @classmethod
     def open(cls, settings: BarcodeEncoderSettings, backend: Backend) -> "BarcodeEncoder":

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from synth.section import Section
+from synth.encoders.conventions import ConventionName
+from synth.section import InputFile, Section
 
 
 class BarcodeEncoderSettings(Section):
@@ -17,7 +18,29 @@ class BarcodeEncoderSettings(Section):
     kind: Literal["barcode"] = "barcode"
 
 
-EncoderSettings = Annotated[BarcodeEncoderSettings, Field(discriminator="kind")]
+class IResNetSettings(Section):
+    """An IResNet recogniser from published weights: ArcFace, MagFace and their kin."""
+
+    kind: Literal["iresnet"] = "iresnet"
+    weights: InputFile = Field(description=".pth or .safetensors, names as in insightface's arcface_torch")
+    layers: Literal[18, 34, 50, 100] = Field(description="depth of the network")
+    convention: ConventionName = Field(description="colour order and scaling that the weights were trained with")
+    flip: bool = Field(False, description="also look at the mirrored picture and take the mean, at twice the cost")
+
+
+class OnnxSettings(Section):
+    """A recogniser as an ONNX graph: those of InsightFace, Arc2Face's, exports of AdaFace."""
+
+    kind: Literal["onnx"] = "onnx"
+    model: InputFile = Field(description=".onnx, from pictures (batch, 3, height, width) to features")
+    convention: ConventionName = Field(description="colour order and scaling that the graph was trained with")
+    flip: bool = Field(False, description="also look at the mirrored picture and take the mean, at twice the cost")
+
+
+EncoderSettings = Annotated[
+    BarcodeEncoderSettings | IResNetSettings | OnnxSettings,
+    Field(discriminator="kind"),
+]
 
 #: Encoders that every recipe has without declaring them.
 BUILT_IN: Mapping[str, EncoderSettings] = {"barcode": BarcodeEncoderSettings()}

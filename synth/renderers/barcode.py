@@ -13,6 +13,8 @@ from torch import Tensor
 
 from samplers import random
 from samplers.attributes import Attribute, Sometimes, Uniform
+from synth.backend import Backend
+from synth.cost import Cost
 from synth.renderer import Equipment, Portraits, Views
 from synth.renderers.settings import BarcodeSettings
 
@@ -55,6 +57,10 @@ class BarcodeRenderer:
     @staticmethod
     def preflight(settings: BarcodeSettings) -> None:
         """Nothing can go wrong."""
+
+    @classmethod
+    def cost(cls, settings: BarcodeSettings, backend: Backend, encoders: Mapping[str, Cost]) -> None:
+        """There is no network."""
 
     @classmethod
     def open(cls, settings: BarcodeSettings, equipment: Equipment) -> "BarcodeRenderer":

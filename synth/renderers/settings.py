@@ -5,9 +5,9 @@ This module is light: it imports no renderer. Files named here are read when the
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from synth.section import Section
+from synth.section import InputFile, Section
 
 
 class RendererSection(Section):
@@ -16,6 +16,11 @@ class RendererSection(Section):
     @property
     def used_encoders(self) -> tuple[str, ...]:
         """The names of the recipe's encoders that the renderer needs."""
+        return ()
+
+    @property
+    def anchor_encoders(self) -> tuple[str, ...]:
+        """Those of them whose embeddings the renderer compares with people's vectors."""
         return ()
 
 
@@ -34,4 +39,142 @@ class BarcodeSettings(RendererSection):
     size: int = Field(112, ge=16, le=512, description="side of a picture in pixels")
 
 
-RendererSettings = Annotated[HeadSettings | BarcodeSettings, Field(discriminator="kind")]
+class IdentityTarget(Section):
+    """The picture is to show the person."""
+
+    encoder: str = Field(description="an iresnet of the recipe's encoders, that of the prior's features")
+    max_distance: float = Field(0.3, gt=0, le=2, description="1 - cosine of the embedding to the person's anchor")
+    weight: float = Field(100, ge=0)
+
+
+class QualityTarget(Section):
+    """The picture is to be good for recognition."""
+
+    encoder: str = Field(description="an iresnet whose embeddings' length is quality (MagFace)")
+    min: float = Field(27, gt=0, description="length of the embedding")
+    tolerance: float = Field(1, ge=0, description="met from min - tolerance on")
+    weight: float = Field(1, ge=0)
+
+
+class PoseTarget(Section):
+    """The head is to be turned as the attribute `yaw_deg` says, to either side, by a network that reads poses."""
+
+    weights: InputFile = Field(description="6DRepNet, RepVGG-B1g2")
+    tolerance_deg: float = Field(5, gt=0)
+    weight: float = Field(1, ge=0)
+
+
+class OptimisationSettings(Section):
+    """AttrOP: search, from each picture's feature, for one whose picture meets targets."""
+
+    steps: int = Field(10, ge=1, le=200, description="gradient steps at most; a picture that meets all targets stops")
+    rate: float = Field(0.1, gt=0, description="Adam's learning rate")
+    identity: IdentityTarget | None = None
+    quality: QualityTarget | None = None
+    pose: PoseTarget | None = None
+
+    @model_validator(mode="after")
+    def _has_targets(self) -> "OptimisationSettings":
+        if not (self.identity or self.quality or self.pose):
+            raise ValueError("there is no target: name identity, quality or pose")
+        return self
+
+
+class Vec2FaceSettings(RendererSection):
+    """Vec2Face (Wu et al., ICLR 2025): a feature-masked autoencoder, official weights."""
+
+    kind: Literal["vec2face"] = "vec2face"
+    size: Literal[112] = 112
+    network: Literal["base", "large", "tiny"] = "base"
+    weights: InputFile = Field(description="a published checkpoint, or its model's tensors alone")
+    dropped_share: float = Field(0.1, ge=0, lt=1, description="of 49 tokens, dropped from every picture")
+    feature_norm: float | None = Field(None, gt=0, description="length of the features; null: as the prior drew them")
+    optimise: OptimisationSettings | None = Field(None, description="AttrOP")
+
+    @property
+    def used_encoders(self) -> tuple[str, ...]:
+        """Those of AttrOP's targets."""
+        if self.optimise is None:
+            return ()
+        targets = (self.optimise.identity, self.optimise.quality)
+        return tuple(dict.fromkeys(target.encoder for target in targets if target is not None))
+
+    @property
+    def anchor_encoders(self) -> tuple[str, ...]:
+        """That of AttrOP's identity target."""
+        if self.optimise is None or self.optimise.identity is None:
+            return ()
+        return (self.optimise.identity.encoder,)
+
+
+class Vec2FacePlusSettings(Vec2FaceSettings):
+    """Vec2Face+ (arXiv 2507.17192): the same with low-rank adapters, and poses by pictures of landmarks."""
+
+    kind: Literal["vec2face_plus"] = "vec2face_plus"  # type: ignore[assignment]
+    pose_weights: InputFile | None = Field(None, description="of the pose network; null: in the same checkpoint")
+    adapter_alpha: float = Field(32, gt=0)
+    dropped_share: float = Field(0.8, ge=0, lt=1, description="of 49 tokens, dropped from every picture")
+
+
+class NetworkFiles(Section):
+    """A network: its weights, and where its sizes are not Stable Diffusion 1.5's, its config."""
+
+    weights: InputFile
+    config: InputFile | None = Field(None, description="config.json as diffusers or transformers store it")
+
+
+class DpmSampler(Section):
+    """DPM-Solver++ with guidance: 25 steps, each with two evaluations of the UNet."""
+
+    kind: Literal["dpm"] = "dpm"
+    steps: int = Field(25, ge=2, le=200)
+    guidance: float = Field(3.0, ge=1, le=30, description="away from the empty prompt; 1 is none, in half the time")
+
+
+class LcmSampler(Section):
+    """Consistency steps, for a UNet that was distilled, as by LCM-LoRA: two to four, one evaluation each."""
+
+    kind: Literal["lcm"] = "lcm"
+    steps: int = Field(4, ge=1, le=8)
+    guidance: float = Field(1.0, ge=1, le=3, description="even small values above 1 saturate the colours")
+
+
+class FixedCrop(Section):
+    """One crop for all pictures, right where the face is frontal."""
+
+    kind: Literal["fixed_crop"] = "fixed_crop"
+
+
+class DetectedPoints(Section):
+    """Aligned by the five points that a detector finds."""
+
+    kind: Literal["detected"] = "detected"
+    detector: InputFile = Field(description="SCRFD or insightface's RetinaFace with landmarks, ONNX")
+    input_px: int = Field(512, ge=64, le=2048, multiple_of=32, description="side of what a graph of no fixed size sees")
+
+
+class Arc2FaceSettings(RendererSection):
+    """Arc2Face (Papantoniou et al., ECCV 2024): latent diffusion from ArcFace embeddings, official weights."""
+
+    kind: Literal["arc2face"] = "arc2face"
+    size: int = Field(112, ge=112, le=448, multiple_of=112, description="side of a picture in pixels")
+    unet: NetworkFiles
+    text_encoder: NetworkFiles = Field(description="the fine-tuned one that is published with the UNet")
+    vae: NetworkFiles = Field(description="that of Stable Diffusion 1.5")
+    controlnet: NetworkFiles | None = Field(None, description="makes pose and expression attributes")
+    controlnet_scale: float = Field(1.0, ge=0, le=2, description="strength of the ControlNet")
+    lcm_lora: InputFile | None = Field(None, description="added to the UNet, for `sampler: {kind: lcm}`")
+    sampler: Annotated[DpmSampler | LcmSampler, Field(discriminator="kind")] = DpmSampler()
+    alignment: Annotated[FixedCrop | DetectedPoints, Field(discriminator="kind")] = FixedCrop()
+
+    @model_validator(mode="after")
+    def _distilled_for_its_sampler(self) -> "Arc2FaceSettings":
+        if self.lcm_lora is not None and self.sampler.kind != "lcm":
+            raise ValueError("lcm_lora spoils a UNet for sampler dpm: leave it out, or use sampler: {kind: lcm}")
+        return self
+
+
+RendererSettings = Annotated[
+    HeadSettings | BarcodeSettings | Arc2FaceSettings | Vec2FaceSettings | Vec2FacePlusSettings,
+    Field(discriminator="kind"),
+]

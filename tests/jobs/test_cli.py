@@ -37,11 +37,11 @@ def test_the_verbs_and_flags_are_these() -> None:
         for verb, command in group.commands.items()
     }
     assert surface == {
-        "build": ["--address", "--out", "--plots", "--set", "--workers", "recipe"],
+        "build": ["--address", "--allow-cpu", "--out", "--plots", "--set", "--workers", "recipe"],
         "fit-prior": ["--column", "--components", "--labels", "--output", "-o", "embeddings"],
         "measure": ["--column", "--max-cosine", "embeddings"],
-        "plan": ["--set", "--workers", "recipe"],
-        "preview": ["--output", "--people", "--set", "--sweep", "--views", "-o", "recipe"],
+        "plan": ["--allow-cpu", "--set", "--workers", "recipe"],
+        "preview": ["--allow-cpu", "--output", "--people", "--set", "--sweep", "--views", "-o", "recipe"],
         "recipes": ["--attributes", "--schema", "name"],
         "status": ["url"],
         "verify": ["--drop-damaged", "url"],

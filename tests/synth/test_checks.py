@@ -13,7 +13,9 @@ from samplers.pairs import compare_all
 from samplers.priors import UniformPrior
 from samplers.sphere import cosine, inner, normalise
 from synth.anchors import Anchors
-from synth.checks import CosineToAnchor, Evidence, NearestAnchor, Verdict
+from synth.backend import Backend
+from synth.checks import CosineToAnchor, Evidence, NearestAnchor, Quality, Verdict
+from synth.checks import examine as examine_all
 
 SEEDS = st.integers(0, 2**31)
 NEAREST = NearestAnchor(encoder="barcode")
@@ -115,3 +117,69 @@ def test_a_single_person_is_nearest_to_whatever_shows_them() -> None:
 def test_a_limit_beyond_what_a_cosine_can_be_is_refused() -> None:
     with pytest.raises(ValidationError, match="less than or equal to 1"):
         CosineToAnchor(encoder="barcode", min=1.01)
+
+
+@settings(deadline=None, max_examples=30)
+@given(SEEDS, st.floats(0, 40))
+def test_quality_is_the_embeddings_length(seed: int, least: float) -> None:
+    anchors = people(seed, 3, 16)
+    identity, embedding = pictures_of(anchors, seed, 30, 0.5)
+    verdict = Quality(encoder="grader", min=least).examine(Evidence(identity, embedding, anchors))
+    length = embedding.double().norm(dim=1)
+    assert torch.allclose(verdict.value, length, rtol=1e-12)
+    clear = (length - least).abs() > 1e-9
+    assert torch.equal(verdict.keep[clear], (length >= least)[clear])
+
+
+class Fixed:
+    """An encoder whose embeddings are given, and which counts how often it is asked."""
+
+    def __init__(self, embedding: Tensor) -> None:
+        self.dimension, self.embedding, self.asked = embedding.shape[1], embedding, 0
+
+    @staticmethod
+    def preflight(settings: object) -> int:
+        return 0
+
+    @classmethod
+    def open(cls, settings: object, backend: Backend) -> "Fixed":
+        raise NotImplementedError
+
+    def embed(self, images: Tensor) -> Tensor:
+        self.asked += 1
+        return self.embedding
+
+    def fingerprint(self) -> dict[str, str]:
+        return {}
+
+
+def test_every_encoder_runs_once_and_the_first_refusal_is_the_reason() -> None:
+    anchors = people(5, 4, 16)
+    own = torch.arange(4)
+    recogniser = Fixed(torch.cat((anchors.vectors[:2], anchors.vectors[[3, 2]])))  # the last two are swapped
+    grader = Fixed(torch.tensor([[3.0, 4.0], [0.3, 0.4], [3.0, 4.0], [0.3, 0.4]]))
+    checks = (
+        Quality(encoder="grader", min=1),
+        CosineToAnchor(encoder="recogniser", min=0.9),
+        NearestAnchor(encoder="recogniser"),
+    )
+    encoders = {"grader": grader, "recogniser": recogniser}
+    seen = examine_all(checks, encoders, torch.zeros(4, 8, 8, 3, dtype=torch.uint8), own, anchors)
+    assert seen.reasons == [None, "quality", "cosine_to_anchor", "quality"]
+    assert seen.quality == pytest.approx([5, 0.5, 5, 0.5])
+    assert seen.cosine == pytest.approx(inner(recogniser.embedding, anchors.vectors).tolist())
+    assert seen.embedding is recogniser.embedding
+    assert (recogniser.asked, grader.asked) == (1, 1)
+
+
+def test_without_a_check_against_anchors_there_is_no_cosine() -> None:
+    grader = Fixed(torch.ones(3, 5))
+    seen = examine_all(
+        (Quality(encoder="grader", min=1),),
+        {"grader": grader},
+        torch.zeros(3, 8, 8, 3, dtype=torch.uint8),
+        torch.arange(3),
+        people(5, 3, 16),
+    )
+    assert seen.cosine is None
+    assert seen.embedding is grader.embedding

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from samplers.attributes import Attribute
+from synth.backend import Backend
+from synth.cost import Cost
 from synth.renderer import Equipment, Portraits, Views
 from synth.renderers.head import catalogue
 from synth.renderers.head.catalogue import ATTRIBUTES, TRAITS
@@ -28,8 +30,8 @@ from synth.renderers.head.paint.skin import Skin
 from synth.renderers.head.shape.face import Face, PlacedFace
 from synth.renderers.head.studio import light
 from synth.renderers.head.studio.backdrop import backdrop
-from synth.renderers.head.studio.camera import Camera, components, place_camera
-from synth.renderers.head.studio.drawing import Drawing, kernel_named, pixels
+from synth.renderers.head.studio.camera import Camera, place_camera, seen
+from synth.renderers.head.studio.drawing import Drawing, kernel_named, normal_map, pixels
 from synth.renderers.head.studio.photo import Darkroom
 from synth.renderers.head.studio.raster import CHANNEL_ONE
 from synth.renderers.head.studio.scene import join
@@ -78,6 +80,10 @@ class HeadRenderer:
         """No files: nothing can go wrong."""
 
     @classmethod
+    def cost(cls, settings: HeadSettings, backend: Backend, encoders: Mapping[str, Cost]) -> None:
+        """There is no network."""
+
+    @classmethod
     def open(cls, settings: HeadSettings, equipment: Equipment) -> "HeadRenderer":
         """Build all parts of the head."""
         return cls(settings.size, equipment.backend.device, settings.kernel)
@@ -122,8 +128,8 @@ class HeadRenderer:
 
     def _landmarks(self, views: Views) -> tuple[Tensor]:
         subject = self._subject(views)
-        landmarks = self._face.place(subject).landmarks
-        return (_seen(landmarks, place_camera(subject.attributes, landmarks, self._size)),)
+        landmarks = self._face.landmarks(subject)
+        return (seen(landmarks, place_camera(subject.attributes, landmarks, self._size)),)
 
     def _sit(self, views: Views) -> _Sitting:
         subject = self._subject(views)
@@ -144,7 +150,7 @@ class HeadRenderer:
         root = self._photograph(sitting, light.set_lamps(subject.attributes, back))
         together = root[..., :3] + back.sqrt() * (1 - root[..., 3:])
         image = self._darkroom.develop(together, subject.attributes, subject.key)
-        return image, _seen(sitting.landmarks, sitting.camera)
+        return image, seen(sitting.landmarks, sitting.camera)
 
     def _photograph(self, sitting: _Sitting, lamps: light.Lamps) -> Tensor:
         """The sitter before a black background: premultiplied roots of linear RGB, and coverage, float32 (B, H, H, 4).
@@ -166,18 +172,7 @@ class HeadRenderer:
     def _normals(self, views: Views) -> tuple[Tensor]:
         sitting = self._sit(views)
         drawing = Drawing(self._kernel, join(_solid(sitting.surfaces)), sitting.camera, self._size)
-        normals = drawing.normals()
-        # Channels are whole numbers from 0 up: shift the components there and back.
-        mean = pixels(drawing.samples([*(component + 1 for component in normals), torch.ones_like(normals[0])]))
-        x, y, z = (mean[..., i] - mean[..., 3] for i in range(3))
-        length = (x * x + y * y + z * z).sqrt()
-        return (torch.stack((x, y, z), -1) / length.clamp(min=1e-3)[..., None],)
-
-
-def _seen(landmarks: Tensor, camera: Camera) -> Tensor:
-    """Landmarks float32 (B, 5, 3), cm, as the camera sees them: (B, 5, 2), pixels."""
-    world = camera.pose(components(landmarks), torch.ones_like(landmarks[0, :, 0]))
-    return torch.stack(camera.project(world), -1)
+        return (normal_map(drawing),)
 
 
 def _solid(surfaces: list[Surface]) -> list[Surface]:

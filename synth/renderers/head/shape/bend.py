@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synth.renderers.head.exact import PRODUCT_STEP, quantise_basis, quantise_coefficients
+from synth.renderers.head.exact import PRODUCT_STEP, exact_product, quantise_basis, quantise_coefficients
 from synth.renderers.head.shape.template import Template
 
 Array = NDArray[np.float64]
@@ -52,6 +52,26 @@ def _displaced(patches: Sequence[_Patch], coefficients: Tensor) -> Tensor:
     return (torch.cat(pieces, 2) * PRODUCT_STEP).float()
 
 
+class FewPoints:
+    """The same moves of n of the points and of nothing else, in one small product: the same bits, much sooner."""
+
+    def __init__(self, names: Sequence[Sequence[str]], bases: Sequence[Tensor], mirrored: Tensor, base: Tensor) -> None:
+        """Even and odd `names`, quantised `bases` (K, 3 n); `mirrored` bool (n,); `base` (3, n)."""
+        self._names, self._bases, self._base = names, bases, base
+        side = torch.where(mirrored, -1.0, 1.0)
+        self._odd_sign = side
+        self._mirror = torch.stack((side, torch.ones_like(side), torch.ones_like(side)))
+
+    def place(self, coefficients: dict[str, Tensor]) -> Tensor:
+        """Places (B, 3, n), as `Bend.place` gives them."""
+        even, odd = (
+            exact_product(torch.stack([coefficients[name] for name in names], 1), basis)
+            for names, basis in zip(self._names, self._bases, strict=True)
+        )
+        even, odd = (moved.view(len(moved), 3, -1) for moved in (even, odd))
+        return (even + odd * self._odd_sign) * self._mirror + self._base
+
+
 class Bend:
     """The linear moves of a head with N vertices and P pairs of further points."""
 
@@ -86,3 +106,18 @@ class Bend:
         mirror = even.new_tensor((-1.0, 1.0, 1.0))[:, None]
         both = torch.cat((even + odd, (even - odd) * mirror), 2)
         return both[:, :, self._whole] + self._base
+
+    def few(self, points: Tensor) -> FewPoints:
+        """The moves of points (n,) alone, counted as in what `place` gives."""
+        column, half = self._whole[points], sum(len(patch.basis[0]) for patch in self._patches[0]) // 3
+        mirrored, column = column >= half, column % half
+        bases = []
+        for names, patches in zip(self._names, self._patches, strict=True):
+            basis = self._base.new_zeros(len(names), 3, half, dtype=torch.float64)
+            start = 0
+            for patch in patches:
+                members = patch.basis.view(len(patch.active), 3, -1)
+                basis[patch.active, :, start : start + members.shape[2]] = members
+                start += members.shape[2]
+            bases.append(basis[:, :, column].flatten(1))
+        return FewPoints(self._names, bases, mirrored, self._base[:, points])

@@ -110,6 +110,7 @@ class Face:
         self._eyelids = Eyelids(mean, device)
         nearest = _nearest(mean)
         self._skin_point_names, self._skin_point = tuple(nearest), torch.tensor(list(nearest.values()), device=device)
+        self._landmark_bend = self._bend.few(self._landmark_points())
         normals = self._normals(self.canonical.T[None])[0].T.double().cpu().numpy()
         nostril = relief.nostril(mean.points)
         self.nostril = real(nostril)
@@ -132,6 +133,17 @@ class Face:
             points=points,
             openness=torch.stack((openness, openness), 1),
         )
+
+    def landmarks(self, subject: Subject) -> Tensor:
+        """The landmarks (B, 5, 3) that `place` gives, the same bits, without the face around them."""
+        moved = self._landmark_bend.place(subject.traits | expression.coefficients(subject))
+        return moved.transpose(1, 2).contiguous()
+
+    def _landmark_points(self) -> Tensor:
+        """Where `Bend.place` has the landmarks, none of which moves with the lids: int64 (5,)."""
+        every = torch.arange(len(self.canonical) + 2 * len(INNER_POINTS), device=self.canonical.device)
+        places = self._points(*every.expand(1, 3, -1).tensor_split([len(self.canonical)], 2))
+        return torch.stack([places[name][0, 0] for name in LANDMARKS])
 
     def _points(self, skin: Tensor, further: Tensor) -> dict[str, Tensor]:
         pairs = [f"{name}{side}" for side in ("_left", "_right") for name in INNER_POINTS]

@@ -2,14 +2,14 @@
 
 The head turns about `PIVOT`, a point inside the neck; a vertex follows by its share, so the neck twists between head
 and shoulders. The camera stands in front at a distance that goes with its focal length (a wide lens is held close, and
-noses grow), and at last the picture is moved, turned and scaled until the five landmarks fit the template as well as a
-similarity can. This module does not know what is posed.
+noses grow), and at last the picture is moved, turned and scaled by a similarity: until the five landmarks fit the
+template as well as they can, or as another framing wants it. This module does not know what is posed.
 
 Shapes: B pictures, N vertices.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -92,24 +92,79 @@ class Camera:
         return x * scale - y * skew + self.shift[:, :1], x * skew + y * scale + self.shift[:, 1:]
 
 
-def place_camera(attributes: Mapping[str, Tensor], landmarks: Tensor, size: int) -> Camera:
-    """The camera that sees the landmarks (B, 5, 3) as near to the template of a size x size picture as it can."""
-    rotation = _rotation(attributes["yaw_deg"], attributes["pitch_deg"], attributes["roll_deg"])
-    distance = attributes["focal_length_mm"] * CM_PER_FOCAL_MM
-    zero = torch.zeros_like(distance)
-    loose = Camera(rotation, distance, zero, zero, torch.stack((zero, zero), -1))
-    x, y = _perspective(loose.pose(components(landmarks), torch.ones_like(landmarks[0, :, 0])), distance)
+@dataclass(frozen=True)
+class Crop:
+    """The similarity that a framing asks for, of B pictures: turn, scale, and a point of the plane with its place."""
+
+    scale: Tensor  # float32 (B,), cosine part, px per cm at the pivot
+    skew: Tensor  # float32 (B,), sine part
+    middle: tuple[Tensor, Tensor]  # x and y, float32 (B,) each, cm
+    place: tuple[Tensor, Tensor]  # where it comes to lie, px
+
+
+#: What crops a picture: from x and y of the five landmarks, (B, 5) each, cm to the right and down, and its size in px.
+Framing = Callable[[Tensor, Tensor, int], Crop]
+
+
+def template_crop(x: Tensor, y: Tensor, size: int) -> Crop:
+    """The crop that brings the five landmarks nearest to the template."""
     template = x.new_tensor(TEMPLATE_PX) * (size / TEMPLATE_SIZE_PX)
     to_x, to_y = template[:, 0].expand_as(x), template[:, 1].expand_as(y)
     mid_x, mid_y, mid_to_x, mid_to_y = (_mean_of_five(values)[:, None] for values in (x, y, to_x, to_y))
     dx, dy, tx, ty = x - mid_x, y - mid_y, to_x - mid_to_x, to_y - mid_to_y
     spread = _mean_of_five(dx * dx + dy * dy)
-    scale = _mean_of_five(dx * tx + dy * ty) / spread * attributes["crop_scale"]
-    skew = _mean_of_five(dx * ty - dy * tx) / spread * attributes["crop_scale"]
+    return Crop(
+        scale=_mean_of_five(dx * tx + dy * ty) / spread,
+        skew=_mean_of_five(dx * ty - dy * tx) / spread,
+        middle=(mid_x[:, 0], mid_y[:, 0]),
+        place=(mid_to_x[:, 0], mid_to_y[:, 0]),
+    )
+
+
+def ffhq_crop(x: Tensor, y: Tensor, size: int) -> Crop:
+    """The square of the FFHQ pictures (Karras et al., CVPR 2019; `recreate_aligned_images` of their dataset).
+
+    Upright along eyes and mouth together, as large as twice the distance of the eyes or 1.8 times that from eyes to
+    mouth to either side, around a point a tenth of the way from the eyes to the mouth. Eyes are pupils here; there
+    they are the middles of six points on the lids.
+    """
+    eyes_x, eyes_y, mouth_x, mouth_y = (0.5 * (values[:, i] + values[:, i + 1]) for i in (0, 3) for values in (x, y))
+    across_x, across_y, down_x, down_y = x[:, 1] - x[:, 0], y[:, 1] - y[:, 0], mouth_x - eyes_x, mouth_y - eyes_y
+    right_x, right_y = across_x + down_y, across_y - down_x
+    right = (right_x * right_x + right_y * right_y).sqrt()
+    across, down = (across_x * across_x + across_y * across_y).sqrt(), (down_x * down_x + down_y * down_y).sqrt()
+    scale = 0.5 * size / torch.maximum(2.0 * across, 1.8 * down)
+    centre = torch.full_like(scale, 0.5 * (size - 1))  # the centre of the first pixel is 0
+    return Crop(
+        scale=scale * right_x / right,
+        skew=-scale * right_y / right,
+        middle=(eyes_x + 0.1 * down_x, eyes_y + 0.1 * down_y),
+        place=(centre, centre),
+    )
+
+
+def place_camera(
+    attributes: Mapping[str, Tensor], landmarks: Tensor, size: int, framing: Framing = template_crop
+) -> Camera:
+    """The camera that sees the landmarks (B, 5, 3), cm, where the framing wants them in a size x size picture."""
+    rotation = _rotation(attributes["yaw_deg"], attributes["pitch_deg"], attributes["roll_deg"])
+    distance = attributes["focal_length_mm"] * CM_PER_FOCAL_MM
+    zero = torch.zeros_like(distance)
+    loose = Camera(rotation, distance, zero, zero, torch.stack((zero, zero), -1))
+    x, y = _perspective(loose.pose(components(landmarks), torch.ones_like(landmarks[0, :, 0])), distance)
+    crop = framing(x, y, size)
+    scale, skew = crop.scale * attributes["crop_scale"], crop.skew * attributes["crop_scale"]
+    (x, y), (to_x, to_y) = crop.middle, crop.place
     error_px = size / TEMPLATE_SIZE_PX
-    shift_x = mid_to_x[:, 0] - (mid_x[:, 0] * scale - mid_y[:, 0] * skew) + attributes["crop_x_px"] * error_px
-    shift_y = mid_to_y[:, 0] - (mid_x[:, 0] * skew + mid_y[:, 0] * scale) + attributes["crop_y_px"] * error_px
+    shift_x = to_x - (x * scale - y * skew) + attributes["crop_x_px"] * error_px
+    shift_y = to_y - (x * skew + y * scale) + attributes["crop_y_px"] * error_px
     return Camera(rotation, distance, scale, skew, torch.stack((shift_x, shift_y), -1))
+
+
+def seen(points: Tensor, camera: Camera) -> Tensor:
+    """Points of the head float32 (B, n, 3), cm, as the camera sees them: (B, n, 2), pixels."""
+    world = camera.pose(components(points), torch.ones_like(points[0, :, 0]))
+    return torch.stack(camera.project(world), -1)
 
 
 def _rotation(yaw_deg: Tensor, pitch_deg: Tensor, roll_deg: Tensor) -> Tensor:

@@ -105,3 +105,13 @@ def pixels(samples: Tensor) -> Tensor:
     for sample in others:
         total = total + sample
     return total * (1 / (raster.CHANNEL_ONE * samples.shape[3]))
+
+
+def normal_map(drawing: Drawing) -> Tensor:
+    """Unit normals (right, up, to the camera) of what shows: float32 (B, H, H, 3); 0 where nothing is."""
+    normals = drawing.normals()
+    # Channels are whole numbers from 0 up: shift the components there and back.
+    mean = pixels(drawing.samples([*(component + 1 for component in normals), torch.ones_like(normals[0])]))
+    x, y, z = (mean[..., i] - mean[..., 3] for i in range(3))
+    length = (x * x + y * y + z * z).sqrt()
+    return torch.stack((x, y, z), -1) / length.clamp(min=1e-3)[..., None]

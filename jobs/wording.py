@@ -1,0 +1,36 @@
+"""Numbers as people say them: sizes, durations, round figures. This module does not know what they count."""
+
+
+def rounded(number: float) -> str:
+    """Two digits and zeros: 41,000."""
+    return f"{float(f'{number:.2g}'):,.0f}"
+
+
+def size(size_bytes: float) -> str:
+    """Bytes with a decimal unit, three digits: 1.25 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.3g} TB"
+
+
+def gigabytes(size_bytes: float) -> str:
+    """Bytes as gigabytes, two digits below ten: 0.60, 3.1, 31."""
+    amount = size_bytes / 1e9
+    return f"{amount:.2f}" if amount < 1 else f"{amount:.1f}" if amount < 10 else f"{amount:.0f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the largest unit that they fill: 3.2 days."""
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:,.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def pace(pictures_per_s: float) -> str:
+    """Pictures in a second, or where those are few, in an hour: 1.8 pictures/s, 9.2 pictures/h."""
+    if pictures_per_s < 0.1:
+        return f"{pictures_per_s * 3600:.2g} pictures/h"
+    return f"{pictures_per_s:.2g} pictures/s" if pictures_per_s < 100 else f"{pictures_per_s:.0f} pictures/s"

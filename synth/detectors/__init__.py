@@ -1,0 +1,1 @@
+"""Detectors: where the faces are in a picture, and where their five points lie."""

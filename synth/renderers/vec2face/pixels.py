@@ -1,0 +1,119 @@
+"""From a 7 x 7 grid of tokens to a picture: the decoder of a VQGAN, as Vec2Face's checkpoints have it.
+
+Source: Esser et al., "Taming Transformers for High-Resolution Image Synthesis", CVPR 2021; constants of
+`configs/vec2face/vqgan.yaml` in HaiyuWu/Vec2Face (MIT). This module does not know what the grid says.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+_GROUPS = 32
+_EPSILON = 1e-6
+_FINE = 3  # levels
+
+
+@dataclass(frozen=True)
+class PixelSizes:
+    """How large the decoder is; the defaults are the published ones."""
+
+    channels_in: int = 256
+    channels: int = 128  # at full resolution; times a factor at each coarser level
+    factors: tuple[int, ...] = (1, 1, 2, 2, 4)  # from full resolution, 112 px, to the grid's own, 7
+    blocks: int = 2  # per level
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(_GROUPS, channels, eps=_EPSILON)
+
+
+def _conv(before: int, after: int, bias: bool = True) -> nn.Conv2d:
+    return nn.Conv2d(before, after, 3, padding=1, bias=bias)
+
+
+class _Residual(nn.Module):
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.norm1 = _norm(before)
+        self.conv1 = _conv(before, after, bias=False)
+        self.norm2 = _norm(after)
+        self.conv2 = _conv(after, after, bias=False)
+        self.nin_shortcut = nn.Conv2d(after, after, 1, bias=False) if before != after else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(functional.silu(self.norm1(x)))
+        y = self.conv2(functional.silu(self.norm2(y)))
+        # Where channels change, the published code takes the shortcut from the result, not from the input.
+        joined: Tensor = (x if self.nin_shortcut is None else self.nin_shortcut(y)) + y
+        return joined
+
+
+class Upsample(nn.Module):
+    """Doubles a picture by nearest neighbours, then convolves it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = _conv(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, 2 H, 2 W)."""
+        doubled: Tensor = self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return doubled
+
+
+class _Level(nn.Module):
+    def __init__(self, before: int, after: int, blocks: int, upsample: bool) -> None:
+        super().__init__()
+        inputs = [before] + [after] * (blocks - 1)
+        self.block = nn.Sequential(*(_Residual(each, after) for each in inputs))
+        self.upsample = Upsample(after) if upsample else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.block(x)
+        return y if self.upsample is None else self.upsample(y)
+
+
+class _Middle(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.block_1 = _Residual(channels, channels)
+        self.block_2 = _Residual(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.block_2(self.block_1(x))
+        return y
+
+
+class PixelDecoder(nn.Module):
+    """See the module."""
+
+    def __init__(self, sizes: PixelSizes) -> None:
+        super().__init__()
+        widths = [sizes.channels * factor for factor in sizes.factors]
+        self.conv_in = _conv(sizes.channels_in, widths[-1])
+        self.mid = _Middle(widths[-1])
+        before = [*widths[1:], widths[-1]]
+        self.up = nn.ModuleList(
+            _Level(before[level], widths[level], sizes.blocks, upsample=level > 0) for level in range(len(widths))
+        )
+        self.norm_out = _norm(widths[0])
+        self.conv_out = _conv(widths[0], 3)
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """Pictures float (B, 3, 16 H, 16 W), mostly within [-1, 1], of a grid (B, channels, H, W)."""
+        return self.fine(self.coarse(grid))
+
+    def coarse(self, grid: Tensor) -> Tensor:
+        """The first half, where weights are large and maps small: up to maps (B, channels, 4 H, 4 W)."""
+        x: Tensor = self.mid(self.conv_in(grid))
+        for level in reversed(self.up[_FINE:]):
+            x = level(x)
+        return x
+
+    def fine(self, x: Tensor) -> Tensor:
+        """The second half, where weights are small and maps large."""
+        for level in reversed(self.up[:_FINE]):
+            x = level(x)
+        picture: Tensor = self.conv_out(functional.silu(self.norm_out(x)))
+        return picture

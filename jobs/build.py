@@ -49,15 +49,16 @@ def build(recipe: Recipe, url: str, crew: Crew, watch: BuildWatch) -> Built:
     `jobs.preflight` refuses (all three leave nothing behind), BuildError where shards could not be made (all others are
     done and stay), StorageError where writing fails.
     """
-    plan = make_plan(resolve_recipe(recipe))
     storage = open_storage(url)
+    sealed = storage.exists(dataset.NAME)
+    if not sealed:
+        preflight(recipe, crew)
+    plan = make_plan(resolve_recipe(recipe))
     refuse_foreign(storage, plan)
-    if storage.exists(dataset.NAME):
+    if sealed:
         claim(storage, plan)
         watch.planned(plan, plan.shards)
         return Built(dataset.read_manifest(storage), 0)
-    if _missing(plan, storage):
-        preflight(recipe, crew)
     lay_foundations(plan, storage, crew, watch.step)
     made = _make_shards(plan, storage, crew, watch)
     commits, damaged = _hold(plan, storage, watch)
@@ -72,8 +73,9 @@ def build(recipe: Recipe, url: str, crew: Crew, watch: BuildWatch) -> Built:
 
 def _make_shards(plan: Plan, storage: Storage, crew: Crew, watch: BuildWatch) -> int:
     """Make the shards that have no commit; returns how many were made."""
-    missing = _missing(plan, storage)
-    watch.planned(plan, plan.shards - len(missing))
+    done = set(committed_shards(storage)) & set(range(plan.shards))
+    missing = [shard for shard in range(plan.shards) if shard not in done]
+    watch.planned(plan, len(done))
     backlog = run_shards(plan.workshop(storage.location), missing, crew, watch)
     if backlog.stopped_by is not None:
         raise _stopped(backlog.stopped_by)
@@ -84,12 +86,6 @@ def _make_shards(plan: Plan, storage: Storage, crew: Crew, watch: BuildWatch) ->
             f"the first: {first.message}; the others are done: build again to retry these"
         )
     return backlog.done
-
-
-def _missing(plan: Plan, storage: Storage) -> list[int]:
-    """The shards that have no commit."""
-    done = set(committed_shards(storage))
-    return [shard for shard in range(plan.shards) if shard not in done]
 
 
 def _stopped(failure: ShardFailure) -> BuildError | StorageError:

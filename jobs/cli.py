@@ -143,18 +143,17 @@ def plan(
     planned = outlined.plan
     table = Table(box=None, show_header=False)
     for name, value in (
-        ("plan", planned.hash if outlined.named else "not known before the weights are here, or have a sha256"),
+        ("plan", planned.hash if outlined.named else "not known: it takes the sha256 of files that are not here"),
         (
             "identities",
             f"{planned.pictures.identities}, no two with a cosine above {chosen.identities.separation.max_cosine:g}",
         ),
-        ("candidates", _candidates(found.outlook, planned.pictures.identities)),
+        *_people(found.people, planned.pictures.identities),
         (
             "pictures",
             f"{len(planned.pictures)}, {planned.pictures.views} of each, {chosen.renderer.size} px, "
             f"{chosen.renderer.kind}",
         ),
-        ("views", f"vectors at a cosine of about {found.view_cosine:.3f} to their person's"),
         ("shards", f"{planned.shards} of at most {chosen.output.shard_size} pictures"),
         *_foreseen(chosen, found, crew, len(planned.pictures)),
     ):
@@ -318,6 +317,14 @@ def _attribute_table(renderer: str) -> Table:
         values = ", ".join(a.choices) if a.choices else f"{a.low:g} to {a.high:g} {a.unit}"
         table.add_row(name, values, str(a.default), a.about)
     return table
+
+
+def _people(people: Any, wanted: int) -> list[tuple[str, str]]:
+    """What the search for identities will take and how views differ, as rows of a plan's table."""
+    if people is None:
+        return []
+    views = f"vectors at a cosine of about {people.view_cosine:.3f} to their person's"
+    return [("candidates", _candidates(people.outlook, wanted)), ("views", views)]
 
 
 def _foreseen(recipe: Any, found: Any, crew: Any, pictures: int) -> list[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """What a build would take: counts from the plan, bytes and time from a few pictures made on this machine.
 
-Where pictures cannot be tried here, because there is no GPU for them, because weights are elsewhere, or because a few
+Where pictures cannot be tried here, because there is no GPU for them, because files are elsewhere, or because a few
 would take this machine minutes, what the networks need is told instead (`jobs.needs`). Nothing is guessed: the estimate
 says what it rests on. This module stores nothing, and fetches nothing.
 """
@@ -29,7 +29,7 @@ from synth.cost import cpu_rate
 from synth.files import at_hand
 from synth.jpeg import encode_jpeg
 from synth.renderer import checked_portraits
-from synth.section import named_files
+from synth.section import InputFile, Section, named_files
 from synth.tar import BLOCK
 from synth.views import attempt_index, draw_views
 
@@ -55,11 +55,19 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class People:
+    """What is foreseen of identities and their views."""
+
+    anchors: Anchors  # the first few
+    outlook: Outlook  # of the search
+    view_cosine: float  # expected, of a view's vector to its person's
+
+
+@dataclass(frozen=True)
 class Estimate:
     """What is known of a build before it begins."""
 
-    outlook: Outlook  # of the search for identities
-    view_cosine: float  # expected, of a view's vector to its person's
+    people: People | None  # None where files that describe them are elsewhere
     needs: Needs | None  # of a renderer with networks
     trial: Trial | None
     untried: str  # why there was no trial, in words
@@ -68,44 +76,52 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Outline:
-    """The plan of a recipe whose weights may lie elsewhere."""
+    """The plan of a recipe whose files may lie elsewhere."""
 
     plan: Plan
-    absent: tuple[str, ...]  # weights that are not on this machine
-    named: bool  # whether the plan's hash is known, for which absent weights need their sha256 in the recipe
+    absent: tuple[str, ...]  # files that are not on this machine
+    named: bool  # whether the plan's hash is known, for which absent files need their sha256 in the recipe
 
 
 def outline(recipe: Recipe) -> Outline:
-    """The plan, without fetching weights. Raises as `resolve_recipe` does for what is here, or no weights."""
-    files = [file for file in named_files((recipe.renderer, recipe.encoders)) if not at_hand(file.url)]
-    named = all(file.sha256 is not None for file in files)
+    """The plan, without fetching anything. Raises as `resolve_recipe` does for the files that are here."""
+    absent = _absent(recipe)
+    named = all(file.sha256 is not None for file in absent)
     plan = make_plan(resolve_recipe(recipe) if named else recipe)
-    return Outline(plan, tuple(file.url for file in files), named)
+    return Outline(plan, tuple(file.url for file in absent), named)
+
+
+def _absent(section: Section) -> list[InputFile]:
+    return [file for file in named_files(section) if not at_hand(file.url)]
 
 
 def estimate(outlined: Outline, crew: Crew) -> Estimate:
     """Foresee the search for identities, and render a few pictures, where that can be done here."""
     recipe = outlined.plan.recipe
     wanted = needs(recipe)
+    untried = _obstacle(outlined, wanted, crew)
+    people = None if _absent(recipe.identities) or _absent(recipe.variations) else _people(recipe)
+    if people is not None and not untried:
+        prepare(recipe.backend)
+        return Estimate(people, wanted, _trial(recipe, people.anchors), "", "")
+    on_cpu = ""
+    if wanted is not None:
+        threads = cpu_threads(recipe, crew)
+        on_cpu = cpu_pace(wanted, len(outlined.plan.pictures), cpu_rate(threads), threads)
+    return Estimate(people, wanted, None, untried, on_cpu)
+
+
+def _people(recipe: Recipe) -> People:
+    """Look at the first candidates, and at the first people among them."""
     spec = identity_spec(recipe)
     check_dimension(spec.prior, spec.dimension)
     refuse_impossible(spec.wanted, spec.dimension)
-    untried = _obstacle(outlined, wanted, crew)
-    if not untried:
-        prepare(recipe.backend)
     limits = spec.wanted if spec.packing is None else replace(spec.wanted, max_cosine=1.0)
     outlook = look_ahead(spec.prior, spec.seed, spec.dimension, limits, local_hands(), _TRIAL_CANDIDATES)
-    people = min(_TRIAL_PEOPLE, recipe.identities.count)
-    spec = replace(spec, wanted=Wanted(people, max_cosine=1.0), packing=None)
-    anchors = Anchors.of(draw_identities(spec, local_hands()))
+    few = Wanted(min(_TRIAL_PEOPLE, recipe.identities.count), max_cosine=1.0)
+    anchors = Anchors.of(draw_identities(replace(spec, wanted=few, packing=None), local_hands()))
     cosine = spec.variation.expected_cosine(anchors.nearest_cosine, anchors.norm, spec.dimension)
-    trial, on_cpu = None, ""
-    if not untried:
-        trial = _trial(recipe, anchors)
-    elif wanted is not None:
-        threads = cpu_threads(recipe, crew)
-        on_cpu = cpu_pace(wanted, len(outlined.plan.pictures), cpu_rate(threads), threads)
-    return Estimate(outlook, float(cosine.mean()), wanted, trial, untried, on_cpu)
+    return People(anchors, outlook, float(cosine.mean()))
 
 
 def _obstacle(outlined: Outline, wanted: Needs | None, crew: Crew) -> str:

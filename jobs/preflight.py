@@ -57,13 +57,7 @@ def check_files(recipe: Recipe, names: Iterable[str]) -> None:
     drawing.preflight(recipe.renderer)
     for name in names:
         settings = recipe.used_encoders[name]
-        kind = encoder_class(settings.kind)
-        if name in recipe.renderer.used_encoders and not hasattr(kind, "features"):
-            raise RecipeError(
-                f"the renderer searches with gradients through the encoder {name!r}: use an iresnet, "
-                f"not encoders of kind {settings.kind}"
-            )
-        dimension = kind.preflight(settings)
+        dimension = encoder_class(settings.kind).preflight(settings)
         if dimension != drawing.dimension and (users := _comparing(recipe, name)):
             raise RecipeError(
                 f"the encoder {name!r} gives {dimension} numbers, people of the renderer {recipe.renderer.kind} have "

@@ -19,8 +19,9 @@ from jobs.variations import VariationSettings
 from samplers.attributes import Attribute, Law, complete_laws
 from samplers.errors import DatasetError, RecipeError
 from synth.backend import Backend
-from synth.checks import Check
-from synth.encoders.settings import BUILT_IN, EncoderSettings
+from synth.checks import Check, Quality
+from synth.encoders.conventions import grading_conventions
+from synth.encoders.settings import BUILT_IN, EncoderSettings, grades
 from synth.renderer import renderer_class
 from synth.renderers.settings import RendererSettings
 from synth.section import Section, pin_files
@@ -82,9 +83,24 @@ class Recipe(Section):
             raise ValueError(f"unknown encoder {unknown[0]!r}; {hint}")
         if idle := set(self.encoders) - set(used):
             raise ValueError(f"nothing uses the encoder {min(idle)!r}: name it in a check, or leave it out")
+        for name in self.renderer.used_encoders:
+            if known[name].kind != "iresnet":
+                raise ValueError(f"renderer.optimise needs gradients through {name!r}: it must be of kind iresnet")
+        for name in self._grading_encoders:
+            if not grades(known[name]):
+                raise ValueError(
+                    f"the length of {name}'s embeddings is no measure of quality: its convention must be one of "
+                    f"{', '.join(grading_conventions())}"
+                )
         if self.output.embeddings and not self.checks.encoders:
             raise ValueError("output.embeddings is true, but no check names an encoder")
         return self
+
+    @property
+    def _grading_encoders(self) -> tuple[str, ...]:
+        """Those whose embeddings' length is taken for quality."""
+        checks = [check.encoder for check in self.checks.list if isinstance(check, Quality)]
+        return (*checks, *self.renderer.grading_encoders)
 
     @property
     def used_encoders(self) -> dict[str, EncoderSettings]:

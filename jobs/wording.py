@@ -25,7 +25,8 @@ def duration(seconds: float) -> str:
     """Seconds in the largest unit that they fill: 3.2 days."""
     for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
-            return f"{seconds / length:,.1f} {unit}"
+            amount = seconds / length
+            return f"{amount:.1f} {unit}" if amount < 100 else f"{amount:,.0f} {unit}"
     return f"{seconds:.0f} s"
 
 

@@ -48,19 +48,18 @@ def at_hand(url: str) -> bool:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme == "file":
         return Path(url.removeprefix("file://")).is_file()
-    if scheme != "hf":
+    place = _place_on_hub(rest) if scheme == "hf" else None
+    if place is None:
         return False
     try:
         from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
     except ImportError:
         return False
-    parts = rest.split("/")
-    if len(parts) < 3 or not all(parts):
+    try:
+        return isinstance(try_to_load_from_cache(place[0], place[1], revision=place[2]), str)
+    except HFValidationError:
         return False
-    repository, _, revision = parts[1].partition("@")
-    return isinstance(
-        try_to_load_from_cache(f"{parts[0]}/{repository}", "/".join(parts[2:]), revision=revision or None), str
-    )
 
 
 def file_sha256(path: Path) -> str:
@@ -96,19 +95,27 @@ def _local_file(url: str) -> Path:
             return Path(path)
 
 
-def _from_hub(url: str, rest: str) -> Path:
-    """A file of a model hub's repository, through the hub's own library and cache."""
+def _place_on_hub(rest: str) -> tuple[str, str, str | None] | None:
+    """Repository, file in it and revision, from what follows hf://; None where that names no file."""
     parts = rest.split("/")
     if len(parts) < 3 or not all(parts):
-        raise StorageError(f"{url!r} is no file on the hub: write hf://owner/repository/file")
+        return None
     repository, _, revision = parts[1].partition("@")
+    return f"{parts[0]}/{repository}", "/".join(parts[2:]), revision or None
+
+
+def _from_hub(url: str, rest: str) -> Path:
+    """A file of a model hub's repository, through the hub's own library and cache."""
+    place = _place_on_hub(rest)
+    if place is None:
+        raise StorageError(f"{url!r} is no file on the hub: write hf://owner/repository/file")
     try:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError as missing:
         raise MissingPackageError(f"{url}: hf:// needs huggingface_hub: pip install 'hypersynth[models]'") from missing
     try:
-        return Path(hf_hub_download(f"{parts[0]}/{repository}", "/".join(parts[2:]), revision=revision or None))
+        return Path(hf_hub_download(place[0], place[1], revision=place[2]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as refusal:
         raise StorageError(f"cannot fetch {url}: {_first_line(refusal)}") from refusal
 

@@ -66,7 +66,7 @@ def schema(attributes: Mapping[str, Attribute]) -> pa.Schema:
             pa.field("outcome", pa.string(), nullable=False),
             pa.field("attempt", pa.int32(), nullable=False),
             pa.field("reason", pa.string()),
-            pa.field("attributes", pa.struct(values)),
+            pa.field("attributes", pa.struct(values) if values else pa.null()),  # Parquet knows no empty struct
             pa.field("cosine", pa.float32()),
             pa.field("quality", pa.float32()),
             pa.field("findings", pa.map_(pa.string(), pa.float32())),
@@ -85,6 +85,8 @@ def index_table(shard: int, rows: Sequence[Row], attributes: Mapping[str, Attrib
         name: [getattr(row, name) for row in rows] for name in schema(attributes).names if name != "shard"
     }
     columns["shard"] = [shard] * len(rows)
+    if not attributes:
+        columns["attributes"] = [None] * len(rows)
     columns["findings"] = [None if each is None else list(each.items()) for each in columns["findings"]]
     columns["embedding"] = [None if e is None else np.asarray(e, np.float16) for e in columns["embedding"]]
     return pa.table(columns, schema=schema(attributes))

@@ -83,20 +83,28 @@ _KINDS: dict[type[HypersynthError], str] = {
 }
 
 
-#: How torch and the libraries below it say that memory ran out, where they have no error of its own for that.
-_FULL = ("DefaultCPUAllocator: can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+#: How libraries say that memory ran out, where they have no error of their own for that: torch, CUDA's, onnxruntime.
+_FULL = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "Failed to allocate memory for requested buffer",
+)
 
 
 def _ran_out_of_memory(trouble: Exception) -> bool:
-    if isinstance(trouble, RuntimeError) and any(words in str(trouble) for words in _FULL):
-        return True
-    return isinstance(trouble, MemoryError | torch.OutOfMemoryError)
+    said = any(words in str(trouble) for words in _FULL)
+    return said or isinstance(trouble, MemoryError | torch.OutOfMemoryError)
 
 
 def _failure(shard: int, trouble: Exception, micro_batch: int) -> ShardFailure:
     if _ran_out_of_memory(trouble):
         # Nothing is halved here: the micro-batch is part of the plan, since it can change bytes.
-        change = f"lower backend.micro_batch (now {micro_batch})" if micro_batch > 1 else "let fewer workers share it"
+        change = (
+            f"lower backend.micro_batch (now {micro_batch})"
+            if micro_batch > 1
+            else "let fewer workers share the device"
+        )
         detail = str(trouble).strip().partition("\n")[0]
         return ShardFailure(shard, "memory", f"out of memory: {change}" + (f"; {detail}" if detail else ""))
     for error, kind in _KINDS.items():

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from samplers.errors import DatasetError, MissingPackageError
+from samplers.errors import DatasetError
 from synth.backend import Backend
+from synth.onnx_session import open_session
 from synth.section import InputFile
 
 STRIDES_PX: Final = (8, 16, 32)
@@ -27,11 +28,6 @@ SCORE_AT_LEAST: Final = 0.5
 OVERLAP_AT_MOST: Final = 0.4  # intersection over union of two faces
 OFF_CENTRE_WEIGHT: Final = 2.0  # of the squared distance from the picture's centre, against the box's area
 _MEAN, _STD = 127.5, 128.0  # grey levels; the network sees RGB
-
-_CUDA: Final = "CUDAExecutionProvider"
-#: No kernel chosen by timing (the default is), none that rounds to TF32.
-_CUDA_OPTIONS: Final = {"cudnn_conv_algo_search": "DEFAULT", "use_tf32": "0"}
-_ERRORS_ONLY: Final = 3  # of onnxruntime's own log
 
 Floats = NDArray[np.float32]
 
@@ -74,7 +70,7 @@ class Detector:
         Raises DatasetError for a file that is no such graph, StorageError where it cannot be had, MissingPackageError
         where onnxruntime is not installed, or was built without that device.
         """
-        session = _session(file, backend)
+        session = open_session(file, backend)
         inputs, outputs = session.get_inputs(), session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 3 * len(STRIDES_PX):
             raise DatasetError(
@@ -172,40 +168,3 @@ def main_points(faces: Sequence[Faces], side_px: int) -> tuple[Tensor, Tensor]:
             best = int(np.argmax(areas - OFF_CENTRE_WEIGHT * (middle**2).sum(1)))
             points[row], found[row] = torch.from_numpy(each.points[best]), True
     return points, found
-
-
-def _session(file: InputFile, backend: Backend) -> Any:
-    path = file.fetch()
-    try:
-        import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as states
-    except ImportError as missing:
-        raise MissingPackageError(
-            f"{file.url}: detecting faces needs onnxruntime: pip install 'hypersynth[models]'"
-        ) from missing
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = backend.threads, 1
-    options.use_deterministic_compute = True
-    options.log_severity_level = _ERRORS_ONLY
-    # Waiting threads would take the cores of what draws the next pictures.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    providers: list[Any] = ["CPUExecutionProvider"]
-    if backend.device == "cuda":
-        providers.insert(0, (_CUDA, _CUDA_OPTIONS))
-        _require_cuda(onnxruntime.get_available_providers())
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except (states.Fail, states.InvalidArgument, states.InvalidGraph, states.InvalidProtobuf) as refusal:
-        reason = str(refusal).strip().partition("\n")[0].split(" : ", 3)[-1]
-        raise DatasetError(f"{file.url} is no ONNX graph that can be run: {reason}") from refusal
-    if backend.device == "cuda":  # onnxruntime only logs that it goes on without
-        _require_cuda(session.get_providers())
-    return session
-
-
-def _require_cuda(providers: Sequence[str]) -> None:
-    if _CUDA not in providers:
-        raise MissingPackageError(
-            "backend.device is cuda, but this onnxruntime does not run on it: pip uninstall onnxruntime, then "
-            "pip install onnxruntime-gpu, for the CUDA that is here; or use --set backend.device=cpu"
-        )

@@ -9,7 +9,7 @@ Shapes: B pictures, H x W pixels, S the side that a network wants.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -115,3 +115,8 @@ def fitted(pictures: Tensor, side_px: int = SIDE_PX) -> Tensor:
     if height % side_px == 0 and width % side_px == 0:  # also: its gradients are added in a fixed order on every device
         return functional.avg_pool2d(pictures, (height // side_px, width // side_px))
     return functional.adaptive_avg_pool2d(pictures, side_px)
+
+
+def grading_conventions() -> list[str]:
+    """The rows that encoders may name whose networks measure quality by the length of their embeddings."""
+    return [name for name in get_args(ConventionName) if CONVENTIONS[name].length_is_quality]

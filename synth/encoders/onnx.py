@@ -7,30 +7,23 @@ know what the embeddings are compared with, and no gradients flow here.
 Shapes: B pictures, S the side that the graph wants, D dimensions.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from samplers.errors import DatasetError, MissingPackageError
+from samplers.errors import DatasetError
 from synth.backend import Backend
 from synth.encoders.conventions import CONVENTIONS, SIDE_PX, Convention, values_of_images
 from synth.encoders.onnx_graph import scales_its_input
 from synth.encoders.settings import OnnxSettings
+from synth.onnx_session import open_session, refused_plainly
 from synth.section import InputFile
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
-
-_CUDA = "CUDAExecutionProvider"
-#: No kernel chosen by timing (the default is), none that rounds to TF32.
-_CUDA_OPTIONS = {"cudnn_conv_algo_search": "DEFAULT", "use_tf32": "0"}
-_ERRORS_ONLY = 3  # of onnxruntime's own log
 
 
 @dataclass(frozen=True)
@@ -55,8 +48,7 @@ class OnnxEncoder:
     @staticmethod
     def preflight(settings: OnnxSettings) -> int:
         """The dimension of the graph's features: it is loaded on the CPU, and sees one blank picture."""
-        path = settings.model.fetch()
-        return _look(_session(path, settings.model, Backend()), settings.model).dimension
+        return _look(open_session(settings.model, Backend()), settings.model).dimension
 
     @classmethod
     def cost(cls, settings: OnnxSettings, backend: Backend, gradients: bool = False) -> None:
@@ -69,7 +61,7 @@ class OnnxEncoder:
         Raises MissingPackageError where onnxruntime is not installed, or was built without that device.
         """
         path = settings.model.fetch()
-        session = _session(path, settings.model, backend)
+        session = open_session(settings.model, backend)
         convention = CONVENTIONS[settings.convention]
         if convention.mean and scales_its_input(path):
             convention = replace(convention, mean=0.0, std=1.0)
@@ -107,60 +99,10 @@ class OnnxEncoder:
         return {"onnxruntime": onnxruntime.__version__}
 
 
-def _session(path: Path, model: InputFile, backend: Backend) -> "InferenceSession":
-    """The graph, loaded on the backend's device."""
-    try:
-        import onnxruntime
-    except ImportError as missing:
-        raise MissingPackageError(
-            "encoders of kind onnx need onnxruntime: pip install 'hypersynth[models]'"
-        ) from missing
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = backend.threads, 1
-    options.use_deterministic_compute = True
-    options.log_severity_level = _ERRORS_ONLY
-    # Waiting threads would take the cores of what draws the next pictures.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    providers: list[Any] = ["CPUExecutionProvider"]
-    if backend.device == "cuda":
-        _require_cuda(onnxruntime.get_available_providers())
-        providers.insert(0, (_CUDA, _CUDA_OPTIONS))
-    with _explained(model):
-        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-    if backend.device == "cuda":  # onnxruntime only logs that it goes on without
-        _require_cuda(session.get_providers())
-    return session
-
-
-def _require_cuda(providers: Sequence[str]) -> None:
-    if _CUDA not in providers:
-        raise MissingPackageError(
-            "backend.device is cuda, but this onnxruntime does not run on it: pip uninstall onnxruntime, then "
-            "pip install onnxruntime-gpu, for the CUDA that is here; or use --set backend.device=cpu"
-        )
-
-
-@contextmanager
-def _explained(model: InputFile) -> Iterator[None]:
-    """Tell onnxruntime's refusals of a graph as a mistake; they have no root of their own."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as states
-
-    refusals = (
-        *(states.Fail, states.InvalidArgument, states.InvalidGraph, states.InvalidProtobuf),
-        *(states.NoSuchFile, states.NotImplemented, states.RuntimeException),
-    )
-    try:
-        yield
-    except refusals as refusal:
-        # "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : what happened", and sometimes lines of detail.
-        reason = str(refusal).strip().partition("\n")[0].split(" : ", 3)[-1]
-        raise DatasetError(f"{model.url} is no ONNX graph that can be run: {reason}") from refusal
-
-
 def _look(session: "InferenceSession", model: InputFile) -> _Graph:
     """What the graph takes and gives. Raises DatasetError unless that is pictures and features."""
     name, batch, side = _taken(session, model)
-    with _explained(model):
+    with refused_plainly(model):
         outputs = session.run(None, {name: np.zeros((batch or 1, 3, side, side), np.float32)})
     given = {each.name: found.shape for each, found in zip(session.get_outputs(), outputs, strict=True)}
     features = [output for output, shape in given.items() if len(shape) == 2 and shape[1] > 1]

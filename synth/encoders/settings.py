@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from synth.encoders.conventions import ConventionName
+from synth.encoders.conventions import CONVENTIONS, ConventionName
 from synth.section import InputFile, Section
 
 
@@ -44,3 +44,8 @@ EncoderSettings = Annotated[
 
 #: Encoders that every recipe has without declaring them.
 BUILT_IN: Mapping[str, EncoderSettings] = {"barcode": BarcodeEncoderSettings()}
+
+
+def grades(settings: EncoderSettings) -> bool:
+    """Whether the length of the encoder's embeddings measures quality."""
+    return not isinstance(settings, BarcodeEncoderSettings) and CONVENTIONS[settings.convention].length_is_quality

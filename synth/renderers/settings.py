@@ -19,6 +19,11 @@ class RendererSection(Section):
         return ()
 
     @property
+    def grading_encoders(self) -> tuple[str, ...]:
+        """Those of them whose embeddings' length is taken for quality."""
+        return ()
+
+    @property
     def anchor_encoders(self) -> tuple[str, ...]:
         """Those of them whose embeddings the renderer compares with people's vectors."""
         return ()
@@ -98,6 +103,11 @@ class Vec2FaceSettings(RendererSection):
             return ()
         targets = (self.optimise.identity, self.optimise.quality)
         return tuple(dict.fromkeys(target.encoder for target in targets if target is not None))
+
+    @property
+    def grading_encoders(self) -> tuple[str, ...]:
+        """That of AttrOP's quality target."""
+        return () if self.optimise is None or self.optimise.quality is None else (self.optimise.quality.encoder,)
 
     @property
     def anchor_encoders(self) -> tuple[str, ...]:

@@ -236,36 +236,37 @@ def test_weights_that_are_not_finite_are_refused(weights: dict[str, Tensor], tmp
 
 def recipe(file: Path, **overrides: Any) -> Recipe:
     """A recipe of barcodes, whose three checks look at them through this recogniser."""
-    encoder = {"kind": "iresnet", "layers": 18, "weights": str(file), "convention": "arcface"}
+    encoder = {"kind": "iresnet", "layers": 18, "weights": str(file), "convention": "magface_rgb"}
     checks = [
-        {"kind": "cosine_to_anchor", "encoder": "arcface", "min": 0.4},
-        {"kind": "nearest_anchor", "encoder": "arcface"},
-        {"kind": "quality", "encoder": "arcface", "min": 20},
+        {"kind": "cosine_to_anchor", "encoder": "magface", "min": 0.4},
+        {"kind": "nearest_anchor", "encoder": "magface"},
+        {"kind": "quality", "encoder": "magface", "min": 20},
     ]
-    return load_recipe("barcode", {"encoders": {"arcface": encoder}, "checks.list": checks, **overrides})
+    return load_recipe("barcode", {"encoders": {"magface": encoder}, "checks.list": checks, **overrides})
 
 
 def test_a_recipe_names_its_encoders_and_opens_them(file: Path) -> None:
     loaded = recipe(file)
-    assert list(loaded.used_encoders) == ["arcface"]
-    chosen = loaded.used_encoders["arcface"]
+    assert list(loaded.used_encoders) == ["magface"]
+    chosen = loaded.used_encoders["magface"]
     assert encoder_class(chosen.kind).preflight(chosen) == DIMENSION
     encoders = open_encoders(loaded.used_encoders, loaded.backend)
-    assert far(encoders["arcface"].embed(pictures(1)), opened(file).embed(pictures(1))) < 1e-6
+    assert far(encoders["magface"].embed(pictures(1)), opened(file).embed(pictures(1))) < 1e-6
 
 
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
         (
-            {"checks.list": [{"kind": "nearest_anchor", "encoder": "arcfase"}]},
-            "unknown encoder 'arcfase'; did you mean",
+            {"checks.list": [{"kind": "nearest_anchor", "encoder": "magfase"}]},
+            "unknown encoder 'magfase'; did you mean",
         ),
-        ({"checks.list": []}, "nothing uses the encoder 'arcface'"),
-        ({"encoders.arcface.kind": "iresnett"}, "unknown kind 'iresnett'; did you mean iresnet?"),
-        ({"encoders.arcface.layers": 52}, "encoders.arcface.layers: input should be 18, 34, 50 or 100, not 52"),
-        ({"encoders.arcface.convention": "arcfacee"}, "encoders.arcface.convention: input should be 'arcface', 'mag"),
-        ({"encoders.arcface.wieghts": "x"}, "encoders.arcface.wieghts: unknown key; did you mean weights?"),
+        ({"encoders.magface.convention": "arcface"}, "magface's embeddings is no measure of quality"),
+        ({"checks.list": []}, "nothing uses the encoder 'magface'"),
+        ({"encoders.magface.kind": "iresnett"}, "unknown kind 'iresnett'; did you mean iresnet?"),
+        ({"encoders.magface.layers": 52}, "encoders.magface.layers: input should be 18, 34, 50 or 100, not 52"),
+        ({"encoders.magface.convention": "arcfacee"}, "encoders.magface.convention: input should be 'arcface', 'mag"),
+        ({"encoders.magface.wieghts": "x"}, "encoders.magface.wieghts: unknown key; did you mean weights?"),
     ],
 )
 def test_a_mistake_in_a_recipe_is_told_in_one_line(file: Path, overrides: dict[str, Any], said: str) -> None:
@@ -277,5 +278,5 @@ def test_a_mistake_in_a_recipe_is_told_in_one_line(file: Path, overrides: dict[s
 
 def test_a_convention_must_be_chosen(file: Path) -> None:
     encoder = {"kind": "iresnet", "layers": 18, "weights": str(file)}
-    with pytest.raises(RecipeError, match=r"encoders\.arcface\.convention: this key is required"):
-        recipe(file, encoders={"arcface": encoder})
+    with pytest.raises(RecipeError, match=r"encoders\.magface\.convention: this key is required"):
+        recipe(file, encoders={"magface": encoder})

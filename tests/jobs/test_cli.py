@@ -65,7 +65,7 @@ CROWD = ("--set", "identities.count=2000", "--set", "identities.separation.max_c
         (["status", "nowhere"], "holds no plan"),
         (["verify", "nowhere"], "holds no plan"),
         (["recipes", "nothing"], "no shipped recipe 'nothing'"),
-        (["recipes", "--attributes", "oil"], "unknown renderer 'oil'; there are: barcode, head"),
+        (["recipes", "--attributes", "oil"], "unknown renderer 'oil'; there are: arc2face, barcode, head"),
     ],
 )
 def test_a_mistake_costs_one_line_and_exit_code_1(

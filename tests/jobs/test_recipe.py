@@ -137,6 +137,11 @@ def test_a_malformed_override_is_refused(text: str) -> None:
 def test_every_shipped_recipe_is_valid_and_named_as_its_file(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
+    assert set(recipe.laws()) == set(recipe.declared)
+
+
+def test_resolving_writes_out_a_law_for_every_attribute() -> None:
+    recipe = load_recipe("quickstart")
     assert set(resolve_recipe(recipe).variations.attributes) == set(recipe.declared)
 
 

@@ -15,12 +15,16 @@ from torch import Tensor, nn
 from samplers import random
 from samplers.errors import DatasetError, RecipeError
 from synth.backend import Backend
+from synth.encoder import open_encoders
+from synth.encoders.iresnet import IResNet
+from synth.encoders.settings import IResNetSettings
 from synth.renderer import Equipment, Views, open_renderer, renderer_class
 from synth.renderers.settings import RendererSettings, Vec2FacePlusSettings, Vec2FaceSettings
 from synth.renderers.vec2face.masking import PLACES, TokenMask, token_mask
 from synth.renderers.vec2face.network import SIZES, FeatureAutoencoder, PoseCondition, Sizes, merged_adapters
 from synth.renderers.vec2face.pixels import PixelSizes
 from synth.renderers.vec2face.quick import doubling_kernel, quicken
+from synth.section import InputFile
 from tests.golden import FIXTURES, filled, golden, nested_shapes, wave
 
 PLUS_SIZES = Sizes(768, 2, 4, 2, 8, PixelSizes(32, 32))
@@ -304,3 +308,38 @@ def test_attrop_needs_gradients_through_its_encoder(weights: Path) -> None:
 def test_masks_can_be_selected() -> None:
     mask = token_mask(torch.rand(3, PLACES), torch.full((3,), 0.5), 0.1)
     assert torch.equal(mask.select(slice(1, 2)).replaced, TokenMask(mask.kept, mask.replaced).replaced[1:2])
+
+
+@pytest.fixture(scope="module")
+def grader(tmp_path_factory: pytest.TempPathFactory) -> IResNetSettings:
+    """A random recogniser."""
+    path = tmp_path_factory.mktemp("grader") / "r18.safetensors"
+    torch.manual_seed(5)
+    save_file(IResNet(18, 512).state_dict(), path)
+    return IResNetSettings(layers=18, convention="magface_rgb", weights=InputFile(url=str(path)))
+
+
+def test_attrop_reports_for_each_picture_which_targets_it_meets(weights: Path, grader: IResNetSettings) -> None:
+    equipment = Equipment(Backend(), open_encoders({"both": grader}, Backend()))
+    wanting = tiny(
+        weights,
+        optimise={
+            "steps": 2,
+            "identity": {"encoder": "both", "max_distance": 2.0, "weight": 0},  # everything meets this
+            "quality": {"encoder": "both", "min": 1e4},  # and nothing this
+        },
+    )
+    plain, views = tiny(weights), views_of(wanting, 3)
+    found = open_renderer(wanting, equipment).portraits(views)
+    assert found.findings["identity_met"].tolist() == [1, 1, 1]
+    assert found.findings["quality_met"].tolist() == [0, 0, 0]
+    assert found.findings["steps"].tolist() == [2, 2, 2]
+    assert not found.images.is_inference()
+    # The first picture looked at is the one without AttrOP: the network's mask is the same.
+    easy = tiny(weights, optimise={"steps": 2, "identity": {"encoder": "both", "max_distance": 2.0}})
+    unmoved = open_renderer(easy, equipment).portraits(views)
+    assert unmoved.findings["steps"].tolist() == [0, 0, 0]
+    assert (unmoved.images.int() - drawn(plain, views).int()).abs().max() <= 1
+    assert (found.images.int() - unmoved.images.int()).abs().max() > 1
+    graded = equipment.encoders["both"].embed
+    assert bool((graded(found.images).norm(dim=1) >= graded(unmoved.images).norm(dim=1) - 1e-3).all())

@@ -18,27 +18,22 @@ from synth.renderers.arc2face.diffusion import Diffusion
 from synth.renderers.arc2face.text import EMBEDDING
 from synth.renderers.settings import Arc2FaceSettings
 
-_FEW = 2  # steps, of the shorter run
-
 
 def arc2face_cost(settings: Arc2FaceSettings, backend: Backend) -> Cost:
     """The cost of pictures with these settings. Raises as the renderer's preflight does, for the configs alone.
 
     Every step costs the same, so that two short runs tell what a long one takes.
     """
-    steps = settings.sampler.steps
-    short = _drawn(settings, backend, min(_FEW, steps))
-    if steps <= _FEW:
-        return short
-    step = _drawn(settings, backend, _FEW + 1).flops_per_picture - short.flops_per_picture
-    return replace(short, flops_per_picture=short.flops_per_picture + (steps - _FEW) * step)
-
-
-def _drawn(settings: Arc2FaceSettings, backend: Backend, steps: int) -> Cost:
-    """Of one micro-batch drawn in so many steps."""
     opened = networks.empty_networks(settings, backend.torch_dtype)
+    one, two = (_drawn(opened, settings, backend.micro_batch, steps) for steps in (1, 2))
+    step = two.flops_per_picture - one.flops_per_picture
+    return replace(two, flops_per_picture=one.flops_per_picture + (settings.sampler.steps - 1) * step)
+
+
+def _drawn(opened: networks.Networks, settings: Arc2FaceSettings, count: int, steps: int) -> Cost:
+    """Of so many pictures drawn together in so many steps."""
     sampler = settings.sampler.model_copy(update={"steps": steps})
-    count, side_px = backend.micro_batch, opened.side_px
+    side_px = opened.side_px
 
     def draw() -> Tensor:
         with torch.device("meta"), torch.no_grad():

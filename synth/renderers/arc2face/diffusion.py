@@ -33,7 +33,9 @@ class Diffusion:
             self._nobody = networks.text_encoder.nobody()  # (1, L, C)
 
     def draw(self, embeddings: Tensor, key: Tensor, conditions: Tensor | None = None) -> Tensor:
-        """RGB pictures float32 (B, 3, H, H) in [0, 255], not rounded, of unit embeddings (B, 512) and keys (B, 2).
+        """RGB pictures float32 (B, 3, H, H) of unit embeddings (B, 512) and keys (B, 2).
+
+        Grey levels from 0 to 255, neither rounded nor clamped.
 
         `conditions`, for a ControlNet: float32 (B, 3, H, H) in [0, 1].
         """
@@ -69,7 +71,7 @@ class Diffusion:
         return without + self._guidance * (toward - without)
 
     def decoded(self, latents: Tensor) -> Tensor:
-        """Pictures float32 (B, 3, H, H) in [0, 255] from latents (B, C, h, h), a few at a time."""
+        """Pictures as `draw` gives them, from latents (B, C, h, h), a few at a time."""
         starts = range(0, len(latents), PICTURES_AT_ONCE)
         return torch.cat([self._decoded(latents[start : start + PICTURES_AT_ONCE]) for start in starts])
 
@@ -87,4 +89,4 @@ class Diffusion:
         vae = self._networks.vae
         scaled = (latents / vae.config.scaling_factor).to(vae.dtype).contiguous(memory_format=torch.channels_last)
         decoded: Tensor = vae.decode(scaled, return_dict=False)[0]
-        return ((decoded.float() + 1) * 127.5).clamp(0, 255).contiguous()
+        return ((decoded.float() + 1) * 127.5).contiguous()

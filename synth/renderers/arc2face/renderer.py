@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from samplers.attributes import Attribute
+from samplers.errors import RenderError
 from synth.backend import Backend
 from synth.cost import Cost
 from synth.detectors.scrfd import Detector, main_points
@@ -91,11 +92,12 @@ class Arc2FaceRenderer:
         """The pictures; with a detector also landmarks, and the finding `face_found`, 1 or 0.
 
         Where no face was found, the fixed crop is taken, and the landmarks are those that it assumes: the template.
+        Raises RenderError where numbers overflowed.
         """
         views = views.to(self._device)
         conditions = None if self._guide is None else _conditions(self._guide.normals(views))
         with torch.inference_mode():
-            drawn = self._diffusion.draw(views.vector, views.key, conditions)
+            drawn = _sound(self._diffusion.draw(views.vector, views.key, conditions))
             points, found = self._points(drawn)
             matrix = similarity(points, template(self._size, self._device))
             framed = warp(drawn, matrix, self._size)
@@ -126,3 +128,10 @@ class Arc2FaceRenderer:
 def _conditions(normals: Tensor) -> Tensor:
     """Unit normals (B, H, H, 3) as a ControlNet is shown them: (B, 3, H, H) in [0, 1], grey where there is no head."""
     return (0.5 * normals + 0.5).permute(0, 3, 1, 2)
+
+
+def _sound(drawn: Tensor) -> Tensor:
+    """Grey levels within [0, 255]. Raises RenderError where a number overflowed: whole numbers would hide it."""
+    if not bool(drawn.isfinite().all()):
+        raise RenderError("arc2face drew NaN: a number overflowed; use backend.dtype bfloat16 or float32")
+    return drawn.clamp(0, 255)

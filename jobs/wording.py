@@ -31,7 +31,6 @@ def duration(seconds: float) -> str:
 
 
 def pace(pictures_per_s: float) -> str:
-    """Pictures in a second, or where those are few, in an hour: 1.8 pictures/s, 9.2 pictures/h."""
-    if pictures_per_s < 0.1:
-        return f"{pictures_per_s * 3600:.2g} pictures/h"
-    return f"{pictures_per_s:.2g} pictures/s" if pictures_per_s < 100 else f"{pictures_per_s:.0f} pictures/s"
+    """Pictures in a second, or where those are few, in an hour, two digits: 1.8 pictures/s, 320 pictures/h."""
+    amount, unit = (pictures_per_s, "s") if pictures_per_s >= 0.1 else (pictures_per_s * 3600, "h")
+    return f"{amount:.0f} pictures/{unit}" if amount >= 10 else f"{amount:.2g} pictures/{unit}"

@@ -27,7 +27,7 @@ from synth.renderers.vec2face.masking import PLACES, token_mask
 from synth.renderers.vec2face.network import FEATURE_DIMENSION, SIZES, FeatureAutoencoder
 from synth.renderers.vec2face.quick import quicken
 
-_PICTURES, _THREADS, _BATCH = 96, 1, 16
+_PICTURES, _THREADS, _BATCH = 128, 1, 16
 _FEATURE_NORM = 21.9  # of the features that the published network was trained on
 
 

@@ -309,13 +309,18 @@ def measure(
 
 def _attribute_table(renderer: str) -> Table:
     from synth.renderer import renderer_class
+    from synth.renderers.settings import bare_settings
 
     table = Table(box=None, header_style="dim")
     for column in ("attribute", "values", "default", "about"):
         table.add_column(column)
-    for name, a in renderer_class(renderer).attributes.items():
+    drawing = renderer_class(renderer)
+    bare = bare_settings(renderer)
+    by_itself = drawing.declare(bare)
+    for name, a in drawing.attributes.items():
         values = ", ".join(a.choices) if a.choices else f"{a.low:g} to {a.high:g} {a.unit}"
-        table.add_row(name, values, str(a.default), a.about)
+        needs = "" if name in by_itself else f" (needs {bare.unlocks_attributes})"
+        table.add_row(name, values, str(a.default), a.about + needs)
     return table
 
 

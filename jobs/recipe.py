@@ -86,6 +86,8 @@ class Recipe(Section):
         for name in self.renderer.used_encoders:
             if known[name].kind != "iresnet":
                 raise ValueError(f"renderer.optimise needs gradients through {name!r}: it must be of kind iresnet")
+        if self.renderer.used_encoders and self.backend.dtype == "float16":
+            raise ValueError("renderer.optimise needs gradients, which float16 loses: use backend.dtype float32")
         for name in self._grading_encoders:
             if not grades(known[name]):
                 raise ValueError(
@@ -153,13 +155,17 @@ def resolve_recipe(recipe: Recipe) -> Recipe:
 def _check_laws(source: Source, recipe: Recipe) -> None:
     """Hold the recipe's laws against the renderer's declaration, one by one, so that an error has a line."""
     for name, law in recipe.variations.attributes.items():
+        place = ("variations", "attributes", name)
         if name not in recipe.declared:
-            place = ("variations", "attributes", name)
-            raise RecipeError(source.unknown(place, list(recipe.declared)))
+            kind, every = recipe.renderer.kind, renderer_class(recipe.renderer.kind).attributes
+            if name in every:
+                setting = recipe.renderer.unlocks_attributes
+                raise RecipeError(f"{source.where(place)}: {kind} has this attribute only with {setting}")
+            raise RecipeError(source.unknown(place, list(every)))
         try:
             complete_laws(recipe.declared, {name: law})
         except RecipeError as misfit:
-            raise RecipeError(f"{source.where(('variations', 'attributes', name))}: {misfit}") from misfit
+            raise RecipeError(f"{source.where(place)}: {misfit}") from misfit
 
 
 def _explain(source: Source, invalid: ValidationError) -> str:

@@ -50,6 +50,8 @@ def prepare(backend: Backend) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
+    # Without this, backward passes and transposed convolutions may add in an order that changes from run to run.
+    torch.backends.cudnn.deterministic = True
 
 
 def fingerprint(backend: Backend, renderer: dict[str, str]) -> dict[str, str]:

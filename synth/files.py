@@ -6,10 +6,14 @@ processes. This module does not know what the files hold, nor what they should (
 """
 
 import hashlib
+import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from filelock import FileLock
 
@@ -110,14 +114,48 @@ def _from_hub(url: str, rest: str) -> Path:
     if place is None:
         raise StorageError(f"{url!r} is no file on the hub: write hf://owner/repository/file")
     try:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import constants, hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError as missing:
         raise MissingPackageError(f"{url}: hf:// needs huggingface_hub: pip install 'hypersynth[models]'") from missing
+    host = urlsplit(constants.ENDPOINT).hostname or ""
+    offline = not constants.HF_HUB_OFFLINE and _is_unknown(host)
     try:
-        return Path(hf_hub_download(place[0], place[1], revision=place[2]))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as refusal:
+        with _hub_saying_errors_alone():
+            return Path(hf_hub_download(place[0], place[1], revision=place[2], local_files_only=offline))
+    except LocalEntryNotFoundError as refusal:
+        alone = f"{host} cannot be reached from here, and the hub's cache does not have this file"
+        why = alone if offline else _first_line(refusal)
+        raise StorageError(f"cannot fetch {url}: {why}") from refusal
+    except (HfHubHTTPError, HFValidationError, OSError) as refusal:
         raise StorageError(f"cannot fetch {url}: {_first_line(refusal)}") from refusal
+
+
+def _is_unknown(host: str) -> bool:
+    """Whether a host has no address here, and no proxy could know one: this machine is offline.
+
+    The hub's library would try for half a minute.
+    """
+    if getproxies():
+        return False
+    try:
+        socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError):
+        return True
+    return False
+
+
+@contextmanager
+def _hub_saying_errors_alone() -> Iterator[None]:
+    """What its library logs of every retry is left out: a mistake is one line."""
+    from huggingface_hub.utils.logging import get_verbosity, set_verbosity
+
+    before = get_verbosity()
+    set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        set_verbosity(before)
 
 
 def _from_bucket(url: str, rest: str) -> Path:

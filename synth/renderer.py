@@ -95,6 +95,12 @@ def checked_portraits(portraits: Portraits, count: int, size: int) -> Portraits:
     return Portraits(images.cpu(), None if landmarks is None else landmarks.cpu(), findings)
 
 
+def refuse_overflow(pixels: Tensor, kind: str) -> None:
+    """Raises RenderError where a network's pixels are not finite, which whole numbers would hide."""
+    if not bool(pixels.isfinite().all()):
+        raise RenderError(f"{kind} drew NaN: a number overflowed; use backend.dtype bfloat16 or float32")
+
+
 @dataclass(frozen=True)
 class Equipment:
     """What a renderer finds in the process where it is opened."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from samplers.errors import DatasetError
 from synth.files import file_sha256, local_copy, open_file
@@ -32,6 +32,12 @@ class InputFile(Section):
     def _from_url(cls, value: Any) -> Any:
         return {"url": value} if isinstance(value, str) else value
 
+    @field_validator("sha256", mode="before")
+    @classmethod
+    def _in_small_letters(cls, value: Any) -> Any:
+        """Some tools write it in capitals."""
+        return value.lower() if isinstance(value, str) else value
+
     def read(self) -> tuple[str, bytes]:
         """The file's name and bytes. Raises StorageError where it cannot be read, DatasetError where it was changed."""
         name, data = open_file(self.url)
@@ -47,7 +53,9 @@ class InputFile(Section):
 
     def _refuse_changed(self, found: str) -> None:
         if self.sha256 is not None and found != self.sha256:
-            raise DatasetError(f"{self.url} does not have the sha256 that the recipe names")
+            raise DatasetError(
+                f"{self.url} does not have the sha256 that the recipe names: {found[:12]}, not {self.sha256[:12]}"
+            )
 
     def pinned(self) -> "InputFile":
         """The same file with its sha256. One that already has it is not read: it may be gone when it is not needed."""

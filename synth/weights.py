@@ -21,6 +21,7 @@ from synth.section import InputFile
 
 _LISTED = 4  # names in an error, of each kind
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"  # how PyTorch's files begin, those since 2020 and those before
+_HEADER_AT, _HEADER = 8, b"{"  # a .safetensors file has its header's length first, then a header in JSON
 #: What PyTorch raises where bytes are not what they should be, or are not there.
 _DAMAGE = (
     RuntimeError,
@@ -71,7 +72,8 @@ def _beginning(path: Path, url: str) -> bytes:
 
 
 def _safetensors(path: Path, url: str) -> dict[str, Any]:
-    _beginning(path, url)
+    if _beginning(path, url).startswith((_ZIP, _PICKLE)):
+        raise DatasetError(f"{url} is no .safetensors file: PyTorch wrote it, so call it .pth")
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
@@ -81,6 +83,8 @@ def _safetensors(path: Path, url: str) -> dict[str, Any]:
 
 def _pytorch(path: Path, url: str) -> dict[str, Any]:
     begins = _beginning(path, url)
+    if begins[_HEADER_AT:].startswith(_HEADER):
+        raise DatasetError(f"{url} is no file of PyTorch weights, but a .safetensors file: give it that ending")
     if not begins.startswith((_ZIP, _PICKLE)):
         raise DatasetError(f"{url} is no file of PyTorch weights: it begins with {begins[:8]!r}")
     try:
@@ -101,20 +105,16 @@ def _pytorch(path: Path, url: str) -> dict[str, Any]:
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], url: str) -> None:
-    """Put weights into a network, types converted to the network's.
-
-    Raises DatasetError unless names and shapes are exactly the network's and all numbers are finite.
-    """
+    """Put weights into a network, types converted to the network's. Raises as `refuse_unfit`."""
     refuse_unfit(network, weights, url)
-    refuse_not_finite(weights, url)
     with torch.no_grad():
         network.load_state_dict(dict(weights), strict=True)
 
 
 def refuse_unfit(network: nn.Module, weights: Mapping[str, Tensor], url: str) -> None:
-    """Raises DatasetError unless the weights have exactly the network's names and shapes.
+    """Raises DatasetError unless the weights have exactly the network's names and shapes, and finite numbers.
 
-    Looks at no numbers (`refuse_not_finite` does). The network may lie on the meta device: nothing is copied.
+    The network may lie on the meta device: nothing is copied.
     """
     wanted = network.state_dict()
     flaws = {
@@ -129,6 +129,7 @@ def refuse_unfit(network: nn.Module, weights: Mapping[str, Tensor], url: str) ->
     if any(flaws.values()):
         listed = "; ".join(f"{kind}: {_some(names)}" for kind, names in flaws.items() if names)
         raise DatasetError(f"{url} does not fit the network ({len(wanted)} tensors are due): {listed}")
+    refuse_not_finite(weights, url)
 
 
 def refuse_not_finite(weights: Mapping[str, Tensor], url: str) -> None:

@@ -19,6 +19,7 @@ from torch.nn.functional import interpolate
 
 from samplers.errors import DatasetError
 from synth.backend import Backend
+from synth.encoders.onnx_graph import scales_its_input
 from synth.onnx_session import open_session
 from synth.section import InputFile
 
@@ -27,7 +28,7 @@ ANCHORS: Final = 2  # in every cell
 SCORE_AT_LEAST: Final = 0.5
 OVERLAP_AT_MOST: Final = 0.4  # intersection over union of two faces
 OFF_CENTRE_WEIGHT: Final = 2.0  # of the squared distance from the picture's centre, against the box's area
-_MEAN, _STD = 127.5, 128.0  # grey levels; the network sees RGB
+_MEAN, _STD = 127.5, 128.0  # grey levels; the network sees RGB, unless its graph scales itself
 
 Floats = NDArray[np.float32]
 
@@ -51,8 +52,9 @@ class Faces:
 class Detector:
     """A network opened; see the module."""
 
-    def __init__(self, session: Any, input_px: int, url: str) -> None:
+    def __init__(self, session: Any, input_px: int, url: str, scaling: tuple[float, float]) -> None:
         self._session, self._url = session, url
+        self._mean, self._std = scaling
         given = session.get_inputs()[0]
         self._input = given.name
         # A graph that was exported for one size says so; others take any multiple of the largest stride.
@@ -77,7 +79,7 @@ class Detector:
                 f"{file.url} is no SCRFD or RetinaFace graph with landmarks: it has {len(inputs)} inputs and "
                 f"{len(outputs)} outputs where 1 and {3 * len(STRIDES_PX)} are due"
             )
-        return cls(session, input_px, file.url)
+        return cls(session, input_px, file.url, (0.0, 1.0) if scales_its_input(file.fetch()) else (_MEAN, _STD))
 
     def detect(self, images: Tensor) -> list[Faces]:
         """The faces of each of B square RGB pictures, float32 (B, 3, H, H) in [0, 255], on any device.
@@ -88,7 +90,7 @@ class Detector:
         seen = images.float()
         if side != self._side:
             seen = interpolate(seen, (self._side, self._side), mode="bilinear", antialias=True, align_corners=False)
-        values = ((seen - _MEAN) / _STD).cpu().numpy()
+        values = ((seen - self._mean) / self._std).cpu().numpy()
         return [self._detect(values[row : row + 1], side / self._side) for row in range(len(values))]
 
     def fingerprint(self) -> dict[str, str]:

@@ -3,15 +3,20 @@
 This module is light: it imports no renderer. Files named here are read when the renderer is opened, not before.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from synth.section import InputFile, Section
 
+_LARGEST_DROPPED = 0.97  # leaves one of Vec2Face's 49 tokens
+
 
 class RendererSection(Section):
     """What all renderers' settings have."""
+
+    #: The setting without which a recipe does not have all of the renderer's attributes, where there is one.
+    unlocks_attributes: ClassVar[str] = ""
 
     @property
     def used_encoders(self) -> tuple[str, ...]:
@@ -88,11 +93,13 @@ class OptimisationSettings(Section):
 class Vec2FaceSettings(RendererSection):
     """Vec2Face (Wu et al., ICLR 2025): a feature-masked autoencoder, official weights."""
 
+    unlocks_attributes: ClassVar[str] = "renderer.optimise.pose"
+
     kind: Literal["vec2face"] = "vec2face"
     size: Literal[112] = 112
     network: Literal["base", "large", "tiny"] = "base"
     weights: InputFile = Field(description="a published checkpoint, or its model's tensors alone")
-    dropped_share: float = Field(0.1, ge=0, lt=1, description="of 49 tokens, dropped from every picture")
+    dropped_share: float = Field(0.1, ge=0, le=_LARGEST_DROPPED, description="of 49 tokens, dropped from every picture")
     feature_norm: float | None = Field(None, gt=0, description="length of the features; null: as the prior drew them")
     optimise: OptimisationSettings | None = Field(None, description="AttrOP")
 
@@ -120,10 +127,12 @@ class Vec2FaceSettings(RendererSection):
 class Vec2FacePlusSettings(Vec2FaceSettings):
     """Vec2Face+ (arXiv 2507.17192): the same with low-rank adapters, and poses by pictures of landmarks."""
 
+    unlocks_attributes: ClassVar[str] = ""
+
     kind: Literal["vec2face_plus"] = "vec2face_plus"  # type: ignore[assignment]
     pose_weights: InputFile | None = Field(None, description="of the pose network; null: in the same checkpoint")
     adapter_alpha: float = Field(32, gt=0)
-    dropped_share: float = Field(0.8, ge=0, lt=1, description="of 49 tokens, dropped from every picture")
+    dropped_share: float = Field(0.8, ge=0, le=_LARGEST_DROPPED, description="of 49 tokens, dropped from every picture")
 
 
 class NetworkFiles(Section):
@@ -166,6 +175,8 @@ class DetectedPoints(Section):
 class Arc2FaceSettings(RendererSection):
     """Arc2Face (Papantoniou et al., ECCV 2024): latent diffusion from ArcFace embeddings, official weights."""
 
+    unlocks_attributes: ClassVar[str] = "renderer.controlnet"
+
     kind: Literal["arc2face"] = "arc2face"
     size: int = Field(112, ge=112, le=448, multiple_of=112, description="side of a picture in pixels")
     unet: NetworkFiles
@@ -188,3 +199,10 @@ RendererSettings = Annotated[
     HeadSettings | BarcodeSettings | Arc2FaceSettings | Vec2FaceSettings | Vec2FacePlusSettings,
     Field(discriminator="kind"),
 ]
+
+
+def bare_settings(kind: str) -> RendererSection:
+    """A renderer's defaults without what a recipe must give: enough to ask which attributes it has by itself."""
+    classes = {each.model_fields["kind"].default: each for each in get_args(get_args(RendererSettings)[0])}
+    bare: RendererSection = classes[kind].model_construct()
+    return bare

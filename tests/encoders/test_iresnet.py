@@ -280,3 +280,9 @@ def test_a_convention_must_be_chosen(file: Path) -> None:
     encoder = {"kind": "iresnet", "layers": 18, "weights": str(file)}
     with pytest.raises(RecipeError, match=r"encoders\.magface\.convention: this key is required"):
         recipe(file, encoders={"magface": encoder})
+
+
+def test_attrop_wants_gradients_that_float16_would_lose(file: Path) -> None:
+    renderer = {"kind": "vec2face", "weights": "x.pth", "optimise": {"quality": {"encoder": "magface"}}}
+    with pytest.raises(RecipeError, match=r"renderer\.optimise needs gradients, which float16 loses"):
+        recipe(file, renderer=renderer, backend={"device": "cuda", "dtype": "float16"})

@@ -18,6 +18,8 @@ from synth.backend import Backend
 from synth.encoders.onnx import OnnxEncoder
 from synth.encoders.onnx_graph import operations, scales_its_input
 from synth.encoders.settings import OnnxSettings
+from synth.onnx_session import open_session
+from synth.section import InputFile
 from tests.encoders.graphs import of_graph, store_graph, store_nodes
 
 
@@ -85,6 +87,8 @@ def test_a_graph_that_scales_is_fed_whole_values(
     assert scales_its_input(path) == in_graph
     images = pictures(3)
     assert torch.allclose(opened(path).embed(images), means(images), rtol=0, atol=1e-5)
+    reversed_ = opened(path, "adaface").embed(images)  # scaled by the graph or not, BGR stays BGR
+    assert torch.allclose(reversed_, means(images).flip(1), rtol=0, atol=1e-5)
 
 
 def test_only_what_stands_before_the_first_weights_scales_the_input(tmp_path: Path) -> None:
@@ -160,7 +164,7 @@ def test_a_changed_graph_is_refused(tmp_path: Path) -> None:
     assert pinned.model.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert OnnxEncoder.preflight(pinned) == 3
     store_graph(path, norm=True)
-    assert refusal(pinned) == " does not have the sha256 that the recipe names"
+    assert refusal(pinned).startswith(" does not have the sha256 that the recipe names: ")
 
 
 def test_a_device_and_a_package_that_are_not_there_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,6 +183,13 @@ def test_the_same_pictures_give_the_same_bits_again(tmp_path: Path) -> None:
     path, images = store_graph(tmp_path / "g.onnx", norm=True), pictures(5)
     assert torch.equal(opened(path).embed(images), opened(path).embed(images))
     assert list(opened(path).fingerprint()) == ["onnxruntime"]
+
+
+def test_a_session_computes_with_the_backend_s_threads(tmp_path: Path) -> None:
+    path = store_graph(tmp_path / "g.onnx")
+    settings_ = open_session(InputFile(url=str(path)), Backend(threads=3)).get_session_options()
+    assert (settings_.intra_op_num_threads, settings_.inter_op_num_threads) == (3, 1)
+    assert settings_.use_deterministic_compute
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

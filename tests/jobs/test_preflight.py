@@ -1,6 +1,7 @@
 """What is refused before a GPU or a folder is taken, in one line; and what is foreseen without either."""
 
 import json
+import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from synth.encoders.iresnet import IResNet
 from synth.files import at_hand, file_sha256
 from synth.renderer import Views
 from synth.renderers.barcode import BarcodeRenderer
+from synth.renderers.vec2face.masking import PLACES
 from synth.renderers.vec2face.network import SIZES, FeatureAutoencoder
 from tests.jobs.making import Ended, typed
 
@@ -68,6 +70,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file({name: whole[name] for name in names[6:]}, folder / "missing.safetensors")
     save_file({**whole, "ema.decay": torch.zeros(1)}, folder / "extra.safetensors")
     save_file({**whole, "norm.weight": torch.zeros(7)}, folder / "shape.safetensors")
+    save_file(
+        {**whole, "im_decoder.conv_out.weight": whole["im_decoder.conv_out.weight"] / 0}, folder / "nan.safetensors"
+    )
     torch.save({"model_vec2face": {**whole, "note": Code(folder / "ran")}}, folder / "code.pth")
     (folder / "pickle.pth").write_bytes(pickle.dumps(Code(folder / "ran")))
     (folder / "half.safetensors").write_bytes((folder / "whole.safetensors").read_bytes()[:-1])
@@ -100,6 +105,7 @@ def refused(files: Path, out: Path, *words: str) -> str:
         ("shape.safetensors", ["misshapen: norm.weight [7] for [64]"]),
         ("code.pth", ["is refused", "could run code", "safetensors"]),
         ("pickle.pth", ["is refused", "could run code", "safetensors"]),
+        ("nan.safetensors", ["nan.safetensors: im_decoder.conv_out.weight has numbers that are not finite"]),
         ("half.safetensors", ["half.safetensors is no .safetensors file, or is damaged"]),
         ("nothing.pth", ["cannot read", "nothing.pth: No such file or directory"]),
         ("recipe.yaml", ["is no file of PyTorch weights"]),
@@ -127,7 +133,28 @@ def test_missing_names_are_listed(files: Path, tmp_path: Path) -> None:
 def test_weights_with_another_sha256_are_refused(files: Path, tmp_path: Path) -> None:
     weights = f"{{url: FILES/whole.safetensors, sha256: {'a' * 64}}}"
     line = refused(files, tmp_path / "out", "--set", f"renderer.weights={weights}")
-    assert line.endswith("whole.safetensors does not have the sha256 that the recipe names")
+    assert "whole.safetensors does not have the sha256 that the recipe names: " in line
+    assert line.endswith(", not aaaaaaaaaaaa")
+
+
+def test_a_sha256_may_be_written_in_capitals(files: Path, tmp_path: Path) -> None:
+    digest = file_sha256(files / "whole.safetensors").upper()
+    weights = f"{{url: FILES/whole.safetensors, sha256: {digest}}}"
+    assert build(files, tmp_path / "out", "--set", f"renderer.weights={weights}").code == 0
+
+
+def test_a_share_that_would_drop_all_tokens_is_refused(files: Path, tmp_path: Path) -> None:
+    assert "renderer.dropped_share" in refused(files, tmp_path / "out", "--set", "renderer.dropped_share=0.98")
+    assert math.ceil(PLACES * 0.97) < PLACES
+
+
+def test_attributes_that_other_settings_would_give_are_told_with_them(files: Path, tmp_path: Path) -> None:
+    yaw = "variations.attributes={yaw_deg: {kind: constant, value: 3}}"
+    line = refused(files, tmp_path / "out", "--set", yaw)
+    assert line.endswith("variations.attributes.yaw_deg: vec2face has this attribute only with renderer.optimise.pose")
+    assert "(needs renderer.optimise.pose)" in typed("recipes", "--attributes", "vec2face").out
+    assert "needs" not in typed("recipes", "--attributes", "vec2face_plus").out
+    assert typed("recipes", "--attributes", "arc2face").out.count("(needs renderer.controlnet)") == 10
 
 
 IRESNET = "encoders={small: {kind: iresnet, layers: 18, convention: magface, weights: FILES/r18.safetensors}}"

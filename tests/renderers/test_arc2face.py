@@ -12,6 +12,7 @@ import onnx
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from jobs.recipe import load_recipe
 from samplers import random
@@ -20,6 +21,9 @@ from synth.backend import Backend
 from synth.renderer import RENDERERS, TEMPLATE_PX, checked_portraits, renderer_class
 from synth.renderers.arc2face import networks
 from synth.renderers.arc2face.diffusion import Diffusion
+from synth.renderers.arc2face.framing import frontal_points, similarity, template, warp
+from synth.renderers.arc2face.sampling import sample
+from synth.renderers.guides import Guide
 from synth.renderers.settings import Arc2FaceSettings
 from tests.conftest import build_here
 from tests.renderers.tiny_arc2face import SCHEDULER, SIDE_PX, controlled, opened, views, write
@@ -131,12 +135,18 @@ def test_a_controlnet_makes_pose_an_attribute_that_shows(folder: Path, settings:
 
 def test_detected_points_align_the_picture_and_are_reported(folder: Path, settings: dict[str, Any]) -> None:
     points = [[20, 25], [44, 25], [32, 36], [24, 46], [40, 46]]
-    onnx.save(face_graph(SIDE_PX, points), folder / "finds.onnx")
+    onnx.save(face_graph(SIDE_PX, points, any_size=True), folder / "finds.onnx")
     onnx.save(face_graph(SIDE_PX, None), folder / "blind.onnx")
     size = 224
     fixed = opened(settings | {"size": size}).render(views(2))
     finds, blind = (
-        opened(settings | {"size": size, "alignment": {"kind": "detected", "detector": f"{folder}/{name}.onnx"}})
+        opened(
+            settings
+            | {
+                "size": size,
+                "alignment": {"kind": "detected", "detector": f"{folder}/{name}.onnx", "input_px": SIDE_PX},
+            }
+        )
         for name in ("finds", "blind")
     )
     found = checked_portraits(finds.portraits(views(2)), 2, size)
@@ -186,6 +196,36 @@ def test_pictures_are_those_of_the_published_pipeline(
         ).images
     assert drawn.std() > 10
     assert (drawn.clamp(0, 255) - theirs * 255).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("sampler", ["dpm", "lcm"])
+def test_pictures_are_what_the_parts_make_of_the_views(folder: Path, settings: dict[str, Any], sampler: str) -> None:
+    """Noise for every step from the key, the pose as a map of normals, colours in order, grey levels rounded."""
+    settings |= {"controlnet": controlled(folder), "sampler": {"kind": sampler, "steps": 3}}
+    parsed = Arc2FaceSettings.model_validate(settings)
+    parts, declared = networks.open_networks(parsed, Backend()), dict(renderer_class("arc2face").declare(parsed))
+    two = views(2, declared, yaw_deg=torch.tensor([-30.0, 20.0]), pitch_deg=torch.tensor([15.0, -10.0]))
+    normals = Guide(SIDE_PX, "cpu", frame="ffhq").normals(two).permute(0, 3, 1, 2)
+
+    def noise(purpose: str) -> Tensor:
+        return random.normals(two.key, random.noise_index(two.key, f"arc2face/{purpose}"), 256).view(2, 4, 8, 8)
+
+    drawing = Diffusion(parts, parsed.sampler, 1.0)
+    with torch.inference_mode():
+        read, shown = drawing.read(two.vector), (normals + 1) / 2
+        if sampler == "dpm":
+            shown = torch.cat((shown, shown))
+        latents = sample(
+            drawing.steps,
+            noise("latents"),
+            lambda latents, time: drawing.predicted(latents, time, read, shown),
+            lambda step: noise(f"step {step}"),
+        )
+        square = drawing.decoded(latents).clamp(0, 255)
+        framed = warp(square, similarity(frontal_points(SIDE_PX)[None], template(112)).expand(2, -1, -1), 112)
+    off = (opened(settings).render(two).int() - (framed + 0.5).floor().int().permute(0, 2, 3, 1)).abs()
+    assert off.max() <= 1
+    assert off.float().mean() < 0.05  # were they cut off, half of them would be one off
 
 
 def build_with(settings: dict[str, Any], folder: Path) -> int:

@@ -145,6 +145,10 @@ def test_lcm_steps_are_diffusers_own_for_the_same_noise(count: int) -> None:
     ours = sample(steps, latents, foretold, lambda _: torch.randn(latents.shape, generator=again))
     assert (ours - expected).abs().max() < 1e-3 * expected.abs().max()
     assert steps[-1].from_noise == 0
+    for step, after in zip(steps, [*steps[1:], None], strict=True):
+        keep, take = scheduler.get_scalings_for_boundary_condition_discrete(step.time)
+        share = 1.0 if after is None else after.alpha
+        assert (step.from_x / share, step.from_x0 / share) == pytest.approx((float(keep), float(take)), rel=1e-5)
 
 
 def no_noise(step: int) -> Tensor:

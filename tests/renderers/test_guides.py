@@ -13,7 +13,7 @@ from bench.head import people, portraits
 from samplers import random
 from samplers.attributes import complete_laws, draw_attributes
 from synth.renderer import TEMPLATE_PX, Views
-from synth.renderers.guides import EXPRESSION, POSE, Guide
+from synth.renderers.guides import EXPRESSION, POSE, Guide, _disc, _dots
 from synth.renderers.head import HeadRenderer
 
 SIDE_PX = 112
@@ -168,6 +168,21 @@ def test_pictures_are_nearly_what_jpeg_makes_of_pure_dots(guide: Guide) -> None:
         jpeg = np.asarray(Image.open(file)).astype(int)
         assert np.abs(ours.numpy() - jpeg).max() <= 20
         assert np.abs(ours.numpy() - jpeg).mean() < 0.25 * np.abs(pure.numpy() - jpeg).mean() + 0.1
+
+
+def test_where_dots_meet_the_mouth_shows_before_the_nose_and_the_nose_before_the_eyes() -> None:
+    points = torch.tensor([[[20, 20], [20, 20], [20, 20], [60, 60], [60, 60]], 5 * [[40, 40]]]).float()
+    first, second = _dots(points, _disc(3.0), 80)
+    assert first[20, 20].tolist() == [0, 255, 0]
+    assert second[40, 40].tolist() == [0, 0, 255]
+
+
+def test_dots_beyond_the_edge_are_cut_off() -> None:
+    points = torch.tensor([[[0, 0], [79, 10], [10, 79], [79, 79], [40, 40]], 5 * [[-9, 90]]]).float()
+    first, second = (_dots(points, _disc(3.0), 80) > 0).any(-1)
+    assert not second.any()
+    assert first.sum() == 11 + 18 + 18 + 11 + 29  # quarters, halves, and the whole one
+    assert bool(first[[0, 10, 79, 79, 40], [0, 79, 10, 79, 40]].all())
 
 
 @pytest.mark.parametrize("size", [99, 224])

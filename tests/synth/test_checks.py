@@ -1,5 +1,7 @@
 """Verdicts against brute force."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
+from samplers.errors import RenderError
 from samplers.hands import Threads
 from samplers.identities import rounded_up
 from samplers.pairs import compare_all
@@ -170,6 +173,34 @@ def test_every_encoder_runs_once_and_the_first_refusal_is_the_reason() -> None:
     assert seen.cosine == pytest.approx(inner(recogniser.embedding, anchors.vectors).tolist())
     assert seen.embedding is recogniser.embedding
     assert (recogniser.asked, grader.asked) == (1, 1)
+
+
+def test_figures_are_those_of_the_first_encoders_and_the_anchors_come_first() -> None:
+    anchors = people(5, 4, 16)
+    embeddings = {"grader": draw(1, 4, 5), "other": 2 * draw(2, 4, 5), "first": draw(3, 4, 16), "last": draw(4, 4, 16)}
+    encoders = {name: Fixed(embedding) for name, embedding in embeddings.items()}
+    checks = (
+        *(Quality(encoder=name, min=0) for name in ("grader", "other")),
+        *(CosineToAnchor(encoder=name, min=-1) for name in ("first", "last")),
+    )
+    seen = examine_all(checks, encoders, torch.zeros(4, 8, 8, 3, dtype=torch.uint8), torch.arange(4), anchors)
+    assert seen.quality == pytest.approx([1, 1, 1, 1])
+    assert seen.cosine == pytest.approx(inner(embeddings["first"], anchors.vectors).tolist(), abs=1e-6)
+    assert seen.embedding is embeddings["first"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda embedding: embedding[:2], r"gave \(2, 16\) for 3 pictures"),
+        (lambda embedding: embedding.index_fill(0, torch.tensor([1]), 0.0), "not finite, or zero"),
+        (lambda embedding: embedding.index_fill(0, torch.tensor([1]), torch.nan), "not finite, or zero"),
+    ],
+)
+def test_what_is_no_embedding_is_refused(spoil: Callable[[Tensor], Tensor], words: str) -> None:
+    checks, encoders = (CosineToAnchor(encoder="one", min=0),), {"one": Fixed(spoil(draw(1, 3, 16)))}
+    with pytest.raises(RenderError, match=words):
+        examine_all(checks, encoders, torch.zeros(3, 8, 8, 3, dtype=torch.uint8), torch.arange(3), people(5, 3, 16))
 
 
 def test_without_a_check_against_anchors_there_is_no_cosine() -> None:

@@ -15,10 +15,17 @@ from synth.detectors.scrfd import ANCHORS, STRIDES_PX, Detector, Faces, decoded,
 from synth.section import InputFile
 
 
-def face_graph(side_px: int, points: list[list[float]] | None, stride: int = 8) -> onnx.ModelProto:
+def face_graph(
+    side_px: int,
+    points: list[list[float]] | None,
+    stride: int = 8,
+    colours: tuple[float, float, float] = (0, 0, 0),
+    any_size: bool = False,
+) -> onnx.ModelProto:
     """A graph that sees the five points, and a box around them, in every picture; none sees nobody.
 
-    Its nine outputs have SCRFD's order and shapes; it looks at its input as far as to add nothing of it.
+    Its nine outputs have SCRFD's order and shapes. It looks at its input as far as to add the means of its channels,
+    times `colours`, to all that it gives. With `any_size` it does not say which size it wants.
     """
     nodes, constants, outputs = [], [], []
     answers = [_answers(side_px, points if each == stride else None, each) for each in STRIDES_PX]
@@ -26,12 +33,14 @@ def face_graph(side_px: int, points: list[list[float]] | None, stride: int = 8) 
         for level, each in enumerate(STRIDES_PX):
             name = f"out_{kind}_{each}"
             constants.append(numpy_helper.from_array(answers[level][kind], f"answer_{name}"))
-            nodes.append(helper.make_node("Add", [f"answer_{name}", "nothing"], [name]))
+            nodes.append(helper.make_node("Add", [f"answer_{name}", "seen"], [name]))
             outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [len(answers[level][kind]), width]))
-    nodes.insert(0, helper.make_node("ReduceMean", ["input.1"], ["mean"], keepdims=0))
-    nodes.insert(1, helper.make_node("Mul", ["mean", "zero"], ["nothing"]))
-    constants.append(numpy_helper.from_array(np.float32(0), "zero"))
-    given = helper.make_tensor_value_info("input.1", TensorProto.FLOAT, [1, 3, side_px, side_px])
+    nodes.insert(0, helper.make_node("ReduceMean", ["input.1"], ["means"], axes=[0, 2, 3], keepdims=0))
+    nodes.insert(1, helper.make_node("Mul", ["means", "colours"], ["coloured"]))
+    nodes.insert(2, helper.make_node("ReduceMean", ["coloured"], ["seen"], keepdims=0))
+    constants.append(numpy_helper.from_array(3 * np.array(colours, np.float32), "colours"))
+    sides = ["height", "width"] if any_size else [side_px, side_px]
+    given = helper.make_tensor_value_info("input.1", TensorProto.FLOAT, [1, 3, *sides])
     graph = helper.make_graph(nodes, "faces", [given], outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 
@@ -73,6 +82,26 @@ def test_a_graph_of_one_size_sees_pictures_of_any(tmp_path: Path) -> None:
     found = opened(face_graph(128, POINTS), tmp_path, 512).detect(torch.zeros(1, 3, 256, 256))
     points, _ = main_points(found, 256)
     assert torch.allclose(points[0], torch.tensor(POINTS) * 2 + 0.5, atol=1e-3)
+    assert found[0].boxes[0].tolist() == pytest.approx([70.5, 90.5, 154.5, 188.5], abs=1e-3)  # 5 px around them, twice
+
+
+def test_a_graph_of_any_size_sees_the_recipe_s(tmp_path: Path) -> None:
+    found = opened(face_graph(128, POINTS, any_size=True), tmp_path, 128).detect(torch.zeros(1, 3, 256, 256))
+    assert torch.allclose(main_points(found, 256)[0], torch.tensor(POINTS) * 2 + 0.5, atol=1e-3)
+
+
+def test_the_network_sees_rgb_from_minus_one_to_nearly_one(tmp_path: Path) -> None:
+    colours, picture = (0.1, 0.02, 0.003), torch.tensor([255.0, 127.5, 0.0])[None, :, None, None]
+    plain, scaling = face_graph(128, POINTS, colours=colours), face_graph(128, POINTS, colours=colours)
+    scaling.graph.node[0].input[0] = "scaled"  # a graph that does it itself, as some that came from MXNet do
+    scaling.graph.node.insert(0, helper.make_node("Sub", ["input.1", "mean"], ["centred"]))
+    scaling.graph.node.insert(1, helper.make_node("Div", ["centred", "std"], ["scaled"]))
+    scaling.graph.initializer.append(numpy_helper.from_array(np.float32(127.5), "mean"))
+    scaling.graph.initializer.append(numpy_helper.from_array(np.float32(128), "std"))
+    for graph in (plain, scaling):
+        found = opened(graph, tmp_path).detect(picture.expand(1, 3, 128, 128))
+        moved = main_points(found, 128)[0] - torch.tensor(POINTS)
+        assert torch.allclose(moved, torch.full((1, 5, 2), 8 * (0.1 - 0.003) * 127.5 / 128), atol=1e-3)
 
 
 def test_nobody_is_found_where_nobody_is(tmp_path: Path) -> None:
@@ -91,6 +120,10 @@ def test_of_doubles_the_surest_stays() -> None:
     kept = without_doubles(found)
     assert kept.scores.tolist() == pytest.approx([0.9, 0.7])
     assert kept.points[:, 0, 0].tolist() == [1, 2]
+
+
+def test_boxes_without_an_area_overlap_nothing() -> None:
+    assert len(without_doubles(faces((5, 5, 5, 5), (5, 5, 5, 5), scores=(0.6, 0.9)))) == 2
 
 
 def test_the_main_face_is_large_and_central() -> None:

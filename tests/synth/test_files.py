@@ -184,7 +184,7 @@ def test_an_object_must_have_the_sha256_that_a_recipe_names(bucket: Bucket) -> N
     assert InputFile(url="s3://bucket/model", sha256=right).fetch().read_bytes() == DATA
     wrong = InputFile(url="s3://bucket/model", sha256="0" * 64)
     for read in (wrong.fetch, wrong.read):
-        with pytest.raises(DatasetError, match=r"^s3://bucket/model does not have the sha256 that the recipe names$"):
+        with pytest.raises(DatasetError, match=r"^s3://bucket/model does not have the sha256 that the recipe names: "):
             read()
 
 
@@ -236,6 +236,25 @@ for url in ("hf://o/r/weights/absent", "hf://o/r@v2/weights/model.safetensors", 
     assert lines[:2] == ["model.safetensors True"] * 2
     assert len(lines) == 6
     assert all(line.startswith("cannot fetch hf://") for line in lines[2:])
+
+
+def test_without_a_way_to_the_hub_its_cache_is_used_and_the_rest_told_in_a_line_at_once(tmp_path: Path) -> None:
+    lay_out_hub_cache(tmp_path, "model.safetensors", DATA)
+    code = """
+from samplers.errors import StorageError
+from synth.files import local_copy
+print(local_copy("hf://o/r/model.safetensors").name)
+try:
+    local_copy("hf://o/r/absent")
+except StorageError as refusal:
+    print(refusal)
+"""
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "")
+    process = in_a_process(code, HF_ENDPOINT="http://hub.invalid", HF_HUB_CACHE=str(tmp_path), **nowhere)
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    why = "hub.invalid cannot be reached from here, and the hub's cache does not have this file"
+    assert out.splitlines() == ["model.safetensors", f"cannot fetch hf://o/r/absent: {why}"]
 
 
 @pytest.mark.parametrize("url", ["hf://model", "hf://owner/model", "hf://owner//model"])

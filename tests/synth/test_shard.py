@@ -14,7 +14,8 @@ from samplers.attributes import Constant, Uniform
 from samplers.errors import RenderError
 from samplers.sphere import cosine
 from synth.encoders.barcode import BarcodeEncoder
-from synth.shard import ShardSpec
+from synth.pack import Candidate
+from synth.shard import Ledger, ShardSpec, _record
 from synth.storage import LocalStorage, sha256
 from synth.tar import read_tar
 from synth.views import attempt_index, draw_views
@@ -123,6 +124,25 @@ def test_keep_best_keeps_the_most_alike_of_refused_attempts(bench: Bench) -> Non
         refused += None not in reasons
     assert refused > VIEWS
     assert (commit.kept, commit.rejected) == (PEOPLE * VIEWS, {})
+
+
+@pytest.mark.parametrize(
+    ("best", "figures", "kept"),
+    [
+        (True, [(0.2, 9.0), (0.4, 1.0), (0.4, 3.0), (0.3, 5.0)], 1),  # of equals the first
+        (True, [(None, 2.0), (None, 1.0), (None, 3.0)], 2),
+        (False, [(0.4, 9.0), (0.2, 1.0)], 1),
+    ],
+)
+def test_of_refused_attempts_the_best_or_the_last_is_remembered(
+    best: bool, figures: list[tuple[float | None, float]], kept: int
+) -> None:
+    ledger = Ledger()
+    for attempt, (alike, quality) in enumerate(figures):
+        refused = Candidate(attempt, "quality", {}, alike, quality, {}, None, None, None)
+        _record(ledger, 5, refused, best=best)
+    assert ledger.candidates[5].attempt == kept
+    assert ledger.rendered[5] == len(figures)
 
 
 def test_fail_commits_nothing_when_a_place_is_refused_for_good(bench: Bench) -> None:

@@ -100,6 +100,14 @@ def test_a_file_of_something_else_is_told(tmp_path: Path, name: str, data: bytes
     assert refusal(InputFile(url=f"{tmp_path}/{name}")).startswith(said)
 
 
+def test_a_file_with_the_ending_of_another_format_is_told_its_own(tmp_path: Path) -> None:
+    save_file(TENSORS, tmp_path / "w.pth")
+    said = " is no file of PyTorch weights, but a .safetensors file: give it that ending"
+    assert refusal(InputFile(url=f"{tmp_path}/w.pth")) == said
+    file = saved(tmp_path / "w.safetensors", TENSORS)
+    assert refusal(file) == " is no .safetensors file: PyTorch wrote it, so call it .pth"
+
+
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.booleans(), st.floats(0, 1), st.one_of(st.none(), st.integers(0, 255)))
 def test_a_damaged_file_is_told_or_read(tmp_path: Path, zipped: bool, where: float, byte: int | None) -> None:
@@ -135,7 +143,7 @@ def test_an_absent_file_and_a_changed_one_are_told(tmp_path: Path) -> None:
         read_weights(InputFile(url=f"{tmp_path}/absent.pth"))
     file = saved(tmp_path / "w.pth", TENSORS).pinned()
     saved(tmp_path / "w.pth", {**TENSORS, "more": torch.ones(1)})
-    assert refusal(file) == " does not have the sha256 that the recipe names"
+    assert refusal(file).startswith(" does not have the sha256 that the recipe names: ")
 
 
 def test_weights_are_loaded_in_the_networks_own_type() -> None:
@@ -160,6 +168,9 @@ def test_everything_that_does_not_fit_is_listed(device: str) -> None:
 def test_numbers_that_are_not_finite_are_refused(number: float) -> None:
     target = network()
     before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
+    weights = {**TENSORS, "bias": torch.tensor([0.0, number, 0.0])}
     with pytest.raises(DatasetError, match=r"^w\.pth: bias has numbers that are not finite$"):
-        load_weights(target, {**TENSORS, "bias": torch.tensor([0.0, number, 0.0])}, "w.pth")
+        load_weights(target, weights, "w.pth")
+    with pytest.raises(DatasetError, match=r"^w\.pth: bias has numbers that are not finite$"):
+        refuse_unfit(network().to("meta"), weights, "w.pth")
     assert same(target.state_dict(), before)

@@ -21,11 +21,10 @@ import torch
 from torch import Tensor
 
 from samplers.attributes import Attribute
-from samplers.errors import RenderError
 from synth.backend import Backend
 from synth.cost import Cost
 from synth.detectors.scrfd import Detector, main_points
-from synth.renderer import Equipment, Portraits, Views
+from synth.renderer import Equipment, Portraits, Views, refuse_overflow
 from synth.renderers.arc2face import networks
 from synth.renderers.arc2face.costs import arc2face_cost
 from synth.renderers.arc2face.diffusion import Diffusion
@@ -97,7 +96,9 @@ class Arc2FaceRenderer:
         views = views.to(self._device)
         conditions = None if self._guide is None else _conditions(self._guide.normals(views))
         with torch.inference_mode():
-            drawn = _sound(self._diffusion.draw(views.vector, views.key, conditions))
+            drawn = self._diffusion.draw(views.vector, views.key, conditions)
+            refuse_overflow(drawn, "arc2face")
+            drawn = drawn.clamp(0, 255)
             points, found = self._points(drawn)
             matrix = similarity(points, template(self._size, self._device))
             framed = warp(drawn, matrix, self._size)
@@ -128,10 +129,3 @@ class Arc2FaceRenderer:
 def _conditions(normals: Tensor) -> Tensor:
     """Unit normals (B, H, H, 3) as a ControlNet is shown them: (B, 3, H, H) in [0, 1], grey where there is no head."""
     return (0.5 * normals + 0.5).permute(0, 3, 1, 2)
-
-
-def _sound(drawn: Tensor) -> Tensor:
-    """Grey levels within [0, 255]. Raises RenderError where a number overflowed: whole numbers would hide it."""
-    if not bool(drawn.isfinite().all()):
-        raise RenderError("arc2face drew NaN: a number overflowed; use backend.dtype bfloat16 or float32")
-    return drawn.clamp(0, 255)

@@ -76,13 +76,11 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Every token looks at itself and what stands before it: (B, L, C) to the same."""
-        q, k, v = (each(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for each in self._projections())
+        projections = self.q_proj, self.k_proj, self.v_proj
+        q, k, v = (each(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for each in projections)
         seen = scaled_dot_product_attention(q, k, v, is_causal=True)  # (B, N, L, C / N)
         mixed: Tensor = self.out_proj(seen.transpose(1, 2).flatten(2))
         return mixed
-
-    def _projections(self) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
-        return self.q_proj, self.k_proj, self.v_proj
 
 
 class _Mlp(nn.Module):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 PLACES = 49
+_ROUNDING = 1e-5  # tokens: float32, in which rates come, often holds k / 49 a little too large
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,6 @@ def token_mask(noise: Tensor, rate: Tensor, dropped_share: float) -> TokenMask:
         raise ValueError(f"a dropped share of {dropped_share:g} leaves none of {PLACES} tokens")
     order = noise.argsort(dim=1, stable=True)
     rank = order.argsort(dim=1)
-    # In float64, as the rates were drawn: 49 times a rate near a multiple of 1 / 49 must not round across it.
-    replaced = rank < (PLACES * rate.double()).ceil()[:, None]
+    replaced = rank < (PLACES * rate.double() - _ROUNDING).ceil()[:, None]
     kept = order[:, dropped:].sort(1).values + 1
     return TokenMask(torch.cat((torch.zeros_like(kept[:, :1]), kept), 1), replaced)

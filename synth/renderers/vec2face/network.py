@@ -197,7 +197,12 @@ def merged_adapters(weights: Mapping[str, Tensor], alpha: float) -> dict[str, Te
     An adapted layer has `base.weight`, `base.bias`, `A` (r, in) and `B` (out, r) under its name; all others stay.
     Source: Hu et al., "LoRA", ICLR 2022; names as in the repository HaiyuWu/Vec2Face_plus.
     """
-    merged = {name.replace(".base.", "."): tensor for name, tensor in weights.items()}
+    adapted = {name.rpartition(".")[0] for name in weights if name.endswith(".A")}
+    merged = {
+        # Without an adapter the name stays as it is, and the strict comparison of names tells that one is missing.
+        name.replace(".base.", ".") if name.partition(".base.")[0] in adapted else name: tensor
+        for name, tensor in weights.items()
+    }
     for name in weights:
         layer, _, part = name.rpartition(".")
         if part == "A" and f"{layer}.B" in weights and f"{layer}.base.weight" in weights:

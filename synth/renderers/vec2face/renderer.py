@@ -20,7 +20,7 @@ from samplers.errors import RecipeError
 from synth.backend import Backend
 from synth.cost import Cost
 from synth.encoder import DifferentiableEncoder
-from synth.renderer import Equipment, Portraits, Views
+from synth.renderer import Equipment, Portraits, Views, refuse_overflow
 from synth.renderers.guides import POSE, Guide
 from synth.renderers.settings import OptimisationSettings, Vec2FacePlusSettings, Vec2FaceSettings
 from synth.renderers.vec2face.costs import vec2face_cost
@@ -36,7 +36,7 @@ from synth.renderers.vec2face.network import (
 from synth.renderers.vec2face.optimise import Target, optimise
 from synth.renderers.vec2face.pose_network import open_pose_network, preflight_pose_network, yaw_deg
 from synth.renderers.vec2face.quick import quicken
-from synth.weights import load_weights, read_weights, refuse_not_finite, refuse_unfit
+from synth.weights import load_weights, read_weights, refuse_unfit
 
 #: The key of the network's tensors in a published checkpoint, and that of the pose network's.
 _MODEL, _POSE_MODEL = "model_vec2face", "pose_model"
@@ -115,7 +115,10 @@ class Vec2FaceRenderer:
         return self.portraits(views).images
 
     def portraits(self, views: Views) -> Portraits:
-        """The pictures, and with AttrOP which targets each of them meets (0 or 1) after how many steps."""
+        """The pictures, and with AttrOP which targets each of them meets (0 or 1) after how many steps.
+
+        Raises RenderError where numbers overflowed.
+        """
         views = views.to(self._device)
         feature = self._feature(views)
         mask = token_mask(
@@ -131,7 +134,8 @@ class Vec2FaceRenderer:
 
         if self._settings.optimise is None:
             with torch.inference_mode():
-                return Portraits(_bytes(draw(feature)), None)
+                pixels = draw(feature)
+            return Portraits(_bytes(pixels), None)  # made out here, it is an ordinary tensor
         return self._search(views, feature, draw)
 
     def _feature(self, views: Views) -> Tensor:
@@ -209,15 +213,17 @@ def _model_weights(settings: Vec2FaceSettings) -> dict[str, Tensor]:
 
 
 def _loaded(settings: Vec2FaceSettings) -> FeatureAutoencoder:
-    weights = _model_weights(settings)
     network = FeatureAutoencoder(SIZES[settings.network])
-    load_weights(network, weights, settings.weights.url)
-    refuse_not_finite(weights, settings.weights.url)
+    load_weights(network, _model_weights(settings), settings.weights.url)
     return network
 
 
 def _bytes(pixels: Tensor) -> Tensor:
-    """Pixels float (B, 3, H, W) in [-1, 1] as uint8 (B, H, W, 3): cut off, as the published code does."""
+    """Pixels float (B, 3, H, W) in [-1, 1] as uint8 (B, H, W, 3): cut off, as the published code does.
+
+    Raises RenderError where a number overflowed.
+    """
+    refuse_overflow(pixels, "vec2face")
     return ((pixels + 1) * 127.5).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 

@@ -83,9 +83,16 @@ def _make_shards(plan: Plan, storage: Storage, crew: Crew, watch: BuildWatch) ->
         first = next(iter(backlog.parked.values()))
         raise BuildError(
             f"{len(backlog.parked)} of {plan.shards} shards could not be made ({_names(backlog.parked)}); "
-            f"the first: {first.message}; the others are done: build again to retry these"
+            f"the first: {first.message}; the others are done: {_what_next(first)}"
         )
     return backlog.done
+
+
+def _what_next(failure: ShardFailure) -> str:
+    """What to do about shards that failed like this one: what the pictures themselves forbid is the same every time."""
+    if failure.kind == "contract":
+        return "these fail every time, until the recipe (then another --out) or the renderer changes"
+    return "build again to retry these"
 
 
 def _stopped(failure: ShardFailure) -> BuildError | StorageError:

@@ -27,6 +27,7 @@ STRIDES_PX: Final = (8, 16, 32)
 ANCHORS: Final = 2  # in every cell
 SCORE_AT_LEAST: Final = 0.5
 OVERLAP_AT_MOST: Final = 0.4  # intersection over union of two faces
+_SMALLEST_PX: Final = 4.0  # that a face's five points span, at least
 OFF_CENTRE_WEIGHT: Final = 2.0  # of the squared distance from the picture's centre, against the box's area
 _MEAN, _STD = 127.5, 128.0  # grey levels; the network sees RGB, unless its graph scales itself
 
@@ -159,11 +160,13 @@ def _area(box: Floats) -> float:
 def main_points(faces: Sequence[Faces], side_px: int) -> tuple[Tensor, Tensor]:
     """The five points of each picture's main face, the large and central one, float32 (B, 5, 2); and who has a face.
 
-    `side_px` is the side of the pictures. Points are zero where the second, bool (B,), says that nobody was found.
+    `side_px` is the side of the pictures. Points are zero where the second, bool (B,), says that nobody was found; a
+    face whose points lie on one another is none, since nothing could be aligned by them.
     """
     points = torch.zeros(len(faces), 5, 2)
     found = torch.zeros(len(faces), dtype=torch.bool)
     for row, each in enumerate(faces):
+        each = each.select(np.flatnonzero(np.ptp(each.points, axis=1).max(1, initial=0) >= _SMALLEST_PX))
         if len(each):
             middle = (each.boxes[:, :2] + each.boxes[:, 2:]) / 2 - (side_px - 1) / 2
             areas = np.array([_area(box) for box in each.boxes])

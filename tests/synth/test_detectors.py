@@ -112,6 +112,7 @@ def test_nobody_is_found_where_nobody_is(tmp_path: Path) -> None:
 
 def faces(*boxes: tuple[float, float, float, float], scores: tuple[float, ...]) -> Faces:
     points = np.zeros((len(boxes), 5, 2), np.float32) + np.arange(len(boxes), dtype=np.float32)[:, None, None]
+    points[:, 1:] += 9  # apart from the first, so that something could be aligned by them
     return Faces(np.array(scores, np.float32), np.array(boxes, np.float32).reshape(-1, 4), points)
 
 
@@ -130,6 +131,16 @@ def test_the_main_face_is_large_and_central() -> None:
     corner, middle = (0, 0, 30, 30), (40, 40, 68, 68)
     points, _ = main_points([faces(corner, middle, scores=(0.9, 0.6))], 100)
     assert points[0, 0, 0] == 1
+
+
+def test_a_face_whose_points_lie_on_one_another_is_none() -> None:
+    heap, whole = faces((0, 0, 60, 60), scores=(0.9,)), faces((0, 0, 60, 60), (70, 70, 90, 90), scores=(0.9, 0.6))
+    heap.points[:] = 30.0
+    whole.points[0] = 30.0
+    points, seen = main_points([heap, whole], 100)
+    assert seen.tolist() == [False, True]
+    assert points[1, 0, 0] == 1
+    assert not points[0].any()
 
 
 def test_unsure_candidates_do_not_count() -> None:

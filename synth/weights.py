@@ -129,10 +129,10 @@ def refuse_unfit(network: nn.Module, weights: Mapping[str, Tensor], url: str) ->
     if any(flaws.values()):
         listed = "; ".join(f"{kind}: {_some(names)}" for kind, names in flaws.items() if names)
         raise DatasetError(f"{url} does not fit the network ({len(wanted)} tensors are due): {listed}")
-    refuse_not_finite(weights, url)
+    _refuse_not_finite(weights, url)
 
 
-def refuse_not_finite(weights: Mapping[str, Tensor], url: str) -> None:
+def _refuse_not_finite(weights: Mapping[str, Tensor], url: str) -> None:
     """Raises DatasetError for weights with NaN or infinite numbers: reads all of them."""
     for name, tensor in weights.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):

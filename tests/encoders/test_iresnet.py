@@ -17,6 +17,7 @@ from synth.encoders.conventions import CONVENTIONS
 from synth.encoders.iresnet import BLOCKS, IResNet, IResNetEncoder, fold
 from synth.encoders.settings import IResNetSettings
 from synth.section import InputFile
+from tests.encoders.refusals import refused
 from tests.golden import filled, filled_from_shapes, golden, named_shapes, wave
 
 DIMENSION = 16
@@ -181,15 +182,7 @@ def test_weights_are_found_however_a_training_kept_them(
 
 
 def refusal(chosen: IResNetSettings) -> str:
-    """What is said of weights, before anything is opened and when it is."""
-    said = []
-    for look in (lambda: IResNetEncoder.preflight(chosen), lambda: IResNetEncoder.open(chosen, Backend())):
-        with pytest.raises(DatasetError) as refused:
-            look()
-        said.append(str(refused.value))
-    assert said[0] == said[1]
-    assert "\n" not in said[0]
-    return said[0].removeprefix(chosen.weights.url)
+    return refused(chosen, chosen.weights.url)
 
 
 @pytest.mark.parametrize("depth", BLOCKS)

@@ -16,7 +16,7 @@ def variety(recipe: Recipe) -> Variety:
 
     Raises StorageError or DatasetError where a file that it names cannot be read or was changed.
     """
-    dimension = renderer_class(recipe.renderer.kind).dimension
+    dimension = renderer_class(recipe.renderer.kind).vector_dimension(recipe.renderer)
     vector = recipe.variations.law(dimension)
     return Variety(recipe.seed, recipe.variations.views, vector, recipe.declared, recipe.laws())
 
@@ -29,7 +29,8 @@ def renderer(recipe: Recipe) -> Renderer:
 
 def identity_spec(recipe: Recipe) -> IdentitySpec:
     """Who the recipe wants. Raises as `variety` does, and RecipeError where a file does not fit the renderer."""
-    settings, dimension = recipe.identities, renderer_class(recipe.renderer.kind).dimension
+    settings = recipe.identities
+    dimension = renderer_class(recipe.renderer.kind).vector_dimension(recipe.renderer)
     return IdentitySpec(
         prior=settings.prior.open(),
         seed=recipe.seed,

@@ -55,13 +55,14 @@ def check_files(recipe: Recipe, names: Iterable[str]) -> None:
     """
     drawing = renderer_class(recipe.renderer.kind)
     drawing.preflight(recipe.renderer)
+    wanted = drawing.vector_dimension(recipe.renderer)
     for name in names:
         settings = recipe.used_encoders[name]
         dimension = encoder_class(settings.kind).preflight(settings)
-        if dimension != drawing.dimension and (users := _comparing(recipe, name)):
+        if dimension != wanted and (users := _comparing(recipe, name)):
             raise RecipeError(
                 f"the encoder {name!r} gives {dimension} numbers, people of the renderer {recipe.renderer.kind} have "
-                f"{drawing.dimension}: {users} cannot compare them; use an encoder of {drawing.dimension}"
+                f"{wanted}: {users} cannot compare them; use an encoder of {wanted}"
             )
 
 

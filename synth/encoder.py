@@ -81,7 +81,18 @@ def _onnx() -> type[Encoder]:
     return OnnxEncoder
 
 
-ENCODERS: dict[str, Callable[[], type[Encoder]]] = {"barcode": _barcode, "iresnet": _iresnet, "onnx": _onnx}
+def _trained() -> type[Encoder]:
+    from synth.encoders.trained import TrainedEncoder
+
+    return TrainedEncoder
+
+
+ENCODERS: dict[str, Callable[[], type[Encoder]]] = {
+    "barcode": _barcode,
+    "iresnet": _iresnet,
+    "onnx": _onnx,
+    "trained": _trained,
+}
 
 
 def encoder_class(kind: str) -> type[Encoder]:

@@ -1,5 +1,6 @@
 """Files that people bring along, by path or URL: a folder's, an object store's (`s3://bucket/key`), a model hub's
-(`hf://owner/repository/file`, `hf://owner/repository@revision/file`).
+(`hf://owner/repository/file`, `hf://owner/repository@revision/file`); and those that Hypersynth itself comes with
+(`builtin://file`).
 
 A file from elsewhere is fetched once per machine, into the hub's own cache or into Hypersynth's, and shared by all
 processes. This module does not know what the files hold, nor what they should (`synth.section.InputFile` does).
@@ -38,7 +39,7 @@ def local_copy(url: str) -> Path:
     if not separator or scheme == "file":
         return _local_file(url)
     if scheme not in _FETCHERS:
-        raise StorageError(f"{url}: files are read from paths, s3:// and hf://, not from {scheme}://")
+        raise StorageError(f"{url}: files are read from paths, s3://, hf:// and builtin://, not from {scheme}://")
     if not rest or rest.endswith("/"):
         raise StorageError(f"{url!r} names a folder, not a file")
     return _FETCHERS[scheme](url, rest)
@@ -52,6 +53,8 @@ def at_hand(url: str) -> bool:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme == "file":
         return Path(url.removeprefix("file://")).is_file()
+    if scheme == "builtin":
+        return (_SHIPPED / rest).is_file()
     place = _place_on_hub(rest) if scheme == "hf" else None
     if place is None:
         return False
@@ -192,4 +195,14 @@ def _first_line(refusal: Exception) -> str:
     return str(refusal).strip().partition("\n")[0] or type(refusal).__name__
 
 
-_FETCHERS = {"hf": _from_hub, "s3": _from_bucket}
+def _shipped(url: str, rest: str) -> Path:
+    """A file in `synth/models/`."""
+    path = _SHIPPED / rest
+    if path.parent != _SHIPPED or not path.is_file():
+        known = ", ".join(sorted(f"builtin://{each.name}" for each in _SHIPPED.glob("*.safetensors")))
+        raise StorageError(f"{url} does not come with Hypersynth; there are: {known}")
+    return path
+
+
+_SHIPPED = Path(__file__).parent / "models"
+_FETCHERS = {"builtin": _shipped, "hf": _from_hub, "s3": _from_bucket}

@@ -112,9 +112,16 @@ class Equipment:
 class Renderer(Protocol):
     """What the engine asks of a renderer. What stands before `open` can be asked of the class, without weights."""
 
-    dimension: ClassVar[int]
     attributes: ClassVar[Mapping[str, Attribute]]  # all that are known, whatever the settings
     revision: ClassVar[int]  # raised whenever the same views give other pictures: builds must not go on across it
+
+    @staticmethod
+    def vector_dimension(settings: Any) -> int:
+        """D: how many numbers the vectors have that it draws people from.
+
+        Where only a file says it, raises as `preflight`.
+        """
+        ...
 
     @staticmethod
     def declare(settings: Any) -> Mapping[str, Attribute]:

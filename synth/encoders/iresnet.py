@@ -11,15 +11,25 @@ Shapes: B pictures, H x W pixels, D dimensions.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from samplers.errors import DatasetError
 from synth.backend import Backend
 from synth.cost import Cost, measured_cost
-from synth.encoders.conventions import CONVENTIONS, SIDE_PX, Convention, values_of_images, values_of_pixels
+from synth.encoders.conventions import (
+    CONVENTIONS,
+    SIDE_PX,
+    Convention,
+    ConventionName,
+    values_of_images,
+    values_of_pixels,
+)
 from synth.encoders.settings import IResNetSettings
 from synth.weights import load_weights, read_weights, refuse_unfit
 
@@ -33,6 +43,7 @@ BLOCKS: Mapping[int, tuple[int, int, int, int]] = {
 _WIDTHS = (64, 128, 256, 512)
 _LAST_SIDE = 7  # what four halvings leave of 112 px
 _USUAL_DIMENSION = 512
+_FIXED_SLOPE = 0.25  # that with which PReLU begins
 #: Under these keys checkpoints keep the network beside optimisers and the like.
 _WITHIN = ("state_dict", "model_state_dict", "state_dict_backbone", "backbone", "model", "net")
 #: And before these names the network's own: of DataParallel, Lightning, and MagFace's two trainers.
@@ -40,15 +51,51 @@ _PREFIXES = ("", "module.", "model.", "backbone.", "features.module.", "module.f
 _STEM = "conv1.weight"
 
 
+@dataclass(frozen=True)
+class IResNetSizes:
+    """How large a network is; the defaults, but for the blocks, are the published ones."""
+
+    blocks: tuple[int, int, int, int]
+    dimension: int = _USUAL_DIMENSION
+    stem: int = 64  # channels after the first convolution
+    stem_stride: int = 1
+    widths: tuple[int, int, int, int] = _WIDTHS
+    strides: tuple[int, int, int, int] = (2, 2, 2, 2)
+    slope: float | None = None  # of activations below zero; None: learned, one for each channel (PReLU)
+
+    @classmethod
+    def compact(
+        cls, stem: int, widths: tuple[int, int, int, int], blocks: tuple[int, int, int, int], dimension: int
+    ) -> "IResNetSizes":
+        """Of our own networks: the first convolution halves the picture, and the second layer does not.
+
+        Slopes are fixed: on a CPU, learning them takes a third of a training's time.
+        """
+        return cls(blocks, dimension, stem, 2, widths, (2, 1, 2, 2), _FIXED_SLOPE)
+
+    def document(self) -> dict[str, Any]:
+        """As it is stored beside weights."""
+        return asdict(self)
+
+    @classmethod
+    def parsed(cls, document: Any) -> "IResNetSizes":
+        """What `document` gave. Raises ValueError for anything else."""
+        return TypeAdapter(cls).validate_python(document)
+
+
+def _activation(width: int, slope: float | None) -> nn.Module:
+    return nn.PReLU(width) if slope is None else nn.LeakyReLU(slope)
+
+
 class _Block(nn.Module):
     """Two convolutions around a step of the stride, added to what came in."""
 
-    def __init__(self, width_in: int, width: int, stride: int, epsilon: float) -> None:
+    def __init__(self, width_in: int, width: int, stride: int, epsilon: float, slope: float | None) -> None:
         super().__init__()
         self.bn1: nn.Module = nn.BatchNorm2d(width_in, epsilon)
         self.conv1: nn.Module = nn.Conv2d(width_in, width, 3, 1, 1, bias=False)
         self.bn2: nn.Module = nn.BatchNorm2d(width, epsilon)
-        self.prelu = nn.PReLU(width)
+        self.prelu = _activation(width, slope)
         self.conv2: nn.Module = nn.Conv2d(width, width, 3, stride, 1, bias=False)
         self.bn3: nn.Module = nn.BatchNorm2d(width, epsilon)
         self.downsample: nn.Sequential | None = None
@@ -64,20 +111,21 @@ class _Block(nn.Module):
 class IResNet(nn.Module):
     """The network: pictures (B, 3, 112, 112), scaled as it wants, to embeddings (B, D) that are not normalised."""
 
-    def __init__(self, depth: int, dimension: int, epsilon: float = 1e-5) -> None:
+    def __init__(self, sizes: IResNetSizes, epsilon: float = 1e-5) -> None:
         super().__init__()
-        self.conv1: nn.Module = nn.Conv2d(3, _WIDTHS[0], 3, 1, 1, bias=False)
-        self.bn1: nn.Module = nn.BatchNorm2d(_WIDTHS[0], epsilon)
-        self.prelu = nn.PReLU(_WIDTHS[0])
-        width_in = _WIDTHS[0]
-        for number, (blocks, width) in enumerate(zip(BLOCKS[depth], _WIDTHS, strict=True), 1):
-            first = _Block(width_in, width, 2, epsilon)
-            others = (_Block(width, width, 1, epsilon) for _ in range(blocks - 1))
+        self.conv1: nn.Module = nn.Conv2d(3, sizes.stem, 3, sizes.stem_stride, 1, bias=False)
+        self.bn1: nn.Module = nn.BatchNorm2d(sizes.stem, epsilon)
+        self.prelu = _activation(sizes.stem, sizes.slope)
+        width_in = sizes.stem
+        layers = zip(sizes.blocks, sizes.widths, sizes.strides, strict=True)
+        for number, (blocks, width, stride) in enumerate(layers, 1):
+            first = _Block(width_in, width, stride, epsilon, sizes.slope)
+            others = (_Block(width, width, 1, epsilon, sizes.slope) for _ in range(blocks - 1))
             self.add_module(f"layer{number}", nn.Sequential(first, *others))
             width_in = width
         self.bn2 = nn.BatchNorm2d(width_in, epsilon)
-        self.fc: nn.Module = nn.Linear(width_in * _LAST_SIDE**2, dimension)
-        self.features: nn.Module = nn.BatchNorm1d(dimension, epsilon)
+        self.fc: nn.Module = nn.Linear(width_in * _LAST_SIDE**2, sizes.dimension)
+        self.features: nn.Module = nn.BatchNorm1d(sizes.dimension, epsilon)
 
     def forward(self, x: Tensor) -> Tensor:
         """Embeddings (B, D) of (B, 3, 112, 112)."""
@@ -127,7 +175,7 @@ def _empty(settings: IResNetSettings, weights: Mapping[str, Tensor]) -> IResNet:
     # The MagFace of its authors was trained with another epsilon (IrvingMeng/MagFace, models/iresnet.py).
     epsilon = 2e-5 if settings.convention == "magface" else 1e-5
     with torch.device("meta"):  # also: no initial weights are drawn
-        return IResNet(settings.layers, dimension, epsilon)
+        return IResNet(IResNetSizes(BLOCKS[settings.layers], dimension), epsilon)
 
 
 def _refuse_other_depth(settings: IResNetSettings, weights: Mapping[str, Tensor]) -> None:
@@ -146,9 +194,12 @@ def _refuse_other_depth(settings: IResNetSettings, weights: Mapping[str, Tensor]
 class IResNetEncoder:
     """A recogniser; gradients flow through `features`, none reach the weights."""
 
-    def __init__(self, network: IResNet, convention: Convention, settings: IResNetSettings, device: str) -> None:
-        self._network, self._convention = network, convention
-        self._flip, self._device = settings.flip, torch.device(device)
+    def __init__(self, network: IResNet, convention: Convention, flip: bool, device: str) -> None:
+        """`network` has its weights; it is folded and brought to the device."""
+        network.eval().requires_grad_(False)
+        fold(network)
+        self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._convention, self._flip, self._device = convention, flip, torch.device(device)
         self.dimension = _dimension(network)
 
     @staticmethod
@@ -162,21 +213,8 @@ class IResNetEncoder:
     @classmethod
     def cost(cls, settings: IResNetSettings, backend: Backend, gradients: bool = False) -> Cost:
         """Of one look at a micro-batch of pictures of 112 px, in float32, whatever the backend's dtype."""
-        with torch.device("meta"):
-            network = IResNet(settings.layers, _USUAL_DIMENSION).eval().requires_grad_(False)
-        fold(network)
-        encoder = cls(network, CONVENTIONS[settings.convention], settings, "meta")
-        shape = (backend.micro_batch, 3, SIDE_PX, SIDE_PX)
-
-        def look() -> Tensor:
-            with torch.set_grad_enabled(gradients):
-                pixels = torch.rand(shape, device="meta").requires_grad_(gradients)
-                embedding = encoder.features(pixels)
-                if gradients:
-                    embedding.sum().backward()  # type: ignore[no-untyped-call]
-                return embedding
-
-        return measured_cost((network,), backend.micro_batch, look)
+        sizes = IResNetSizes(BLOCKS[settings.layers])
+        return iresnet_cost(sizes, settings.convention, settings.flip, backend, gradients)
 
     @classmethod
     def open(cls, settings: IResNetSettings, backend: Backend) -> "IResNetEncoder":
@@ -186,10 +224,7 @@ class IResNetEncoder:
         refuse_unfit(network, weights, settings.weights.url)  # before memory is taken
         network = network.to_empty(device="cpu")
         load_weights(network, weights, settings.weights.url)
-        network.eval().requires_grad_(False)
-        fold(network)
-        network.to(backend.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return cls(network, CONVENTIONS[settings.convention], settings, backend.device)
+        return cls(network, CONVENTIONS[settings.convention], settings.flip, backend.device)
 
     def embed(self, images: Tensor) -> Tensor:
         """Embeddings float32 (B, D), on the CPU, of uint8 RGB pictures (B, H, W, 3) of any size (`fitted` to 112 px).
@@ -218,6 +253,26 @@ class IResNetEncoder:
     def fingerprint(self) -> dict[str, str]:
         """Nothing: PyTorch computes, and is named anyway."""
         return {}
+
+
+def iresnet_cost(
+    sizes: IResNetSizes, convention: ConventionName, flip: bool, backend: Backend, gradients: bool
+) -> Cost:
+    """What one look of such a network at a micro-batch of pictures of 112 px takes, in float32."""
+    with torch.device("meta"):
+        network = IResNet(sizes)
+    encoder = IResNetEncoder(network, CONVENTIONS[convention], flip, "meta")
+    shape = (backend.micro_batch, 3, SIDE_PX, SIDE_PX)
+
+    def look() -> Tensor:
+        with torch.set_grad_enabled(gradients):
+            pixels = torch.rand(shape, device="meta").requires_grad_(gradients)
+            embedding = encoder.features(pixels)
+            if gradients:
+                embedding.sum().backward()  # type: ignore[no-untyped-call]
+            return embedding
+
+    return measured_cost((network,), backend.micro_batch, look)
 
 
 def _dimension(network: IResNet) -> int:

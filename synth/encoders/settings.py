@@ -28,6 +28,14 @@ class IResNetSettings(Section):
     flip: bool = Field(False, description="also look at the mirrored picture and take the mean, at twice the cost")
 
 
+class TrainedSettings(Section):
+    """A recogniser that `hypersynth train-model encoder` made, ours or yours; the file says its sizes."""
+
+    kind: Literal["trained"] = "trained"
+    weights: InputFile = InputFile(url="builtin://encoder.safetensors")
+    flip: bool = Field(False, description="also look at the mirrored picture and take the mean, at twice the cost")
+
+
 class OnnxSettings(Section):
     """A recogniser as an ONNX graph: those of InsightFace, Arc2Face's, exports of AdaFace."""
 
@@ -38,14 +46,18 @@ class OnnxSettings(Section):
 
 
 EncoderSettings = Annotated[
-    BarcodeEncoderSettings | IResNetSettings | OnnxSettings,
+    BarcodeEncoderSettings | IResNetSettings | OnnxSettings | TrainedSettings,
     Field(discriminator="kind"),
 ]
 
 #: Encoders that every recipe has without declaring them.
-BUILT_IN: Mapping[str, EncoderSettings] = {"barcode": BarcodeEncoderSettings()}
+BUILT_IN: Mapping[str, EncoderSettings] = {
+    "barcode": BarcodeEncoderSettings(),
+    "builtin": TrainedSettings(),
+    "judge": TrainedSettings(weights=InputFile(url="builtin://judge.safetensors")),
+}
 
 
 def grades(settings: EncoderSettings) -> bool:
     """Whether the length of the encoder's embeddings measures quality."""
-    return not isinstance(settings, BarcodeEncoderSettings) and CONVENTIONS[settings.convention].length_is_quality
+    return hasattr(settings, "convention") and CONVENTIONS[settings.convention].length_is_quality

@@ -33,7 +33,6 @@ def bytes_of(vectors: Tensor) -> Tensor:
 class BarcodeRenderer:
     """Draws numbers; see the module."""
 
-    dimension: ClassVar[int] = DIMENSION
     revision: ClassVar[int] = 1
     attributes: ClassVar[Mapping[str, Attribute]] = {
         "damage": Attribute(
@@ -48,6 +47,11 @@ class BarcodeRenderer:
 
     def __init__(self, size: int = 112) -> None:
         self.size = size
+
+    @staticmethod
+    def vector_dimension(settings: BarcodeSettings) -> int:
+        """Always the same."""
+        return DIMENSION
 
     @staticmethod
     def declare(settings: BarcodeSettings) -> Mapping[str, Attribute]:

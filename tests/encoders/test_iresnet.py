@@ -14,7 +14,7 @@ from samplers.errors import DatasetError, RecipeError
 from synth.backend import Backend
 from synth.encoder import DifferentiableEncoder, encoder_class, open_encoders
 from synth.encoders.conventions import CONVENTIONS
-from synth.encoders.iresnet import BLOCKS, IResNet, IResNetEncoder, fold
+from synth.encoders.iresnet import BLOCKS, IResNet, IResNetEncoder, IResNetSizes, fold
 from synth.encoders.settings import IResNetSettings
 from synth.section import InputFile
 from tests.encoders.refusals import refused
@@ -27,7 +27,10 @@ DIMENSION = 16
 def weights() -> dict[str, Tensor]:
     """Of an IResNet-18 with few dimensions."""
     with torch.device("meta"):
-        shapes = {name: tuple(entry.shape) for name, entry in IResNet(18, DIMENSION).state_dict().items()}
+        shapes = {
+            name: tuple(entry.shape)
+            for name, entry in IResNet(IResNetSizes(BLOCKS[18], DIMENSION)).state_dict().items()
+        }
     return filled_from_shapes(shapes)
 
 
@@ -63,7 +66,7 @@ def far(found: Tensor, due: Tensor) -> float:
 
 def plain(weights: dict[str, Tensor], seen: Tensor, epsilon: float = 1e-5) -> Tensor:
     """What the network gives as it was published, nothing folded."""
-    network = IResNet(18, DIMENSION, epsilon)
+    network = IResNet(IResNetSizes(BLOCKS[18], DIMENSION), epsilon)
     network.load_state_dict(weights)
     with torch.inference_mode():
         embedding: Tensor = network.eval()(seen)
@@ -71,7 +74,11 @@ def plain(weights: dict[str, Tensor], seen: Tensor, epsilon: float = 1e-5) -> Te
 
 
 def test_names_shapes_and_numbers_are_the_published_ones() -> None:
-    network, seen, due = IResNet(50, 512), wave((2, 3, 112, 112), 0.0173), golden("iresnet50")["feature"]
+    network, seen, due = (
+        IResNet(IResNetSizes(BLOCKS[50])),
+        wave((2, 3, 112, 112), 0.0173),
+        golden("iresnet50")["feature"],
+    )
     shapes = {name: tuple(entry.shape) for name, entry in network.state_dict().items()}
     assert list(shapes.items()) == list(named_shapes("iresnet50").items())
     network.load_state_dict(filled(network.state_dict()))
@@ -87,12 +94,12 @@ def test_names_shapes_and_numbers_are_the_published_ones() -> None:
 @pytest.mark.parametrize(("depth", "millions"), [(18, 24.0), (34, 34.1), (50, 43.6), (100, 65.2)])
 def test_every_depth_has_its_published_size(depth: int, millions: float) -> None:
     with torch.device("meta"):
-        network = IResNet(depth, 512)
+        network = IResNet(IResNetSizes(BLOCKS[depth]))
     assert sum(parameter.numel() for parameter in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.06)
 
 
 def test_folding_twice_changes_nothing_more(weights: dict[str, Tensor]) -> None:
-    network = IResNet(18, DIMENSION)
+    network = IResNet(IResNetSizes(BLOCKS[18], DIMENSION))
     network.load_state_dict(weights)
     fold(network.eval())
     once = {name: tensor.clone() for name, tensor in network.state_dict().items()}

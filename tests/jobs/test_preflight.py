@@ -19,7 +19,7 @@ from jobs.recipe import load_recipe
 from samplers.errors import RecipeError
 from synth import renderer as contract
 from synth.cost import Cost
-from synth.encoders.iresnet import IResNet
+from synth.encoders.iresnet import BLOCKS, IResNet, IResNetSizes
 from synth.files import at_hand, file_sha256
 from synth.renderer import Views
 from synth.renderers.barcode import BarcodeRenderer
@@ -78,7 +78,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "half.safetensors").write_bytes((folder / "whole.safetensors").read_bytes()[:-1])
     (folder / "recipe.yaml").write_text(RECIPE.replace("FOLDER", str(folder)))
     with torch.device("meta"):
-        network = IResNet(18, 128)
+        network = IResNet(IResNetSizes(BLOCKS[18], 128))
     save_file({name: torch.zeros_like(t, device="cpu") for name, t in network.state_dict().items()}, folder / "r18.pt")
     (folder / "r18.pt").rename(folder / "r18.safetensors")
     return folder

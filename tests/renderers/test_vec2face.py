@@ -18,7 +18,7 @@ from samplers.attributes import Normal
 from samplers.errors import DatasetError, RecipeError, RenderError
 from synth.backend import Backend
 from synth.encoder import open_encoders
-from synth.encoders.iresnet import IResNet
+from synth.encoders.iresnet import BLOCKS, IResNet, IResNetSizes
 from synth.encoders.settings import IResNetSettings
 from synth.renderer import Equipment, Views, open_renderer, renderer_class
 from synth.renderers.guides import Guide
@@ -396,7 +396,7 @@ def grader(tmp_path_factory: pytest.TempPathFactory) -> IResNetSettings:
     """A random recogniser."""
     path = tmp_path_factory.mktemp("grader") / "r18.safetensors"
     torch.manual_seed(5)
-    save_file(IResNet(18, 512).state_dict(), path)
+    save_file(IResNet(IResNetSizes(BLOCKS[18])).state_dict(), path)
     return IResNetSettings(layers=18, convention="magface_rgb", weights=InputFile(url=str(path)))
 
 

@@ -149,7 +149,7 @@ def test_a_key_with_any_name_gives_its_own_bytes(bucket: Bucket, key: str) -> No
         ("s3://bucket/folder/..", "'s3://bucket/folder/..' names a folder, not a file"),
         ("s3://", "'s3://' names a folder, not a file"),
         ("s3://Not_A_Bucket!/x", "cannot fetch s3://Not_A_Bucket!/x: "),
-        ("https://example.org/model", "files are read from paths, s3:// and hf://, not from https://"),
+        ("https://example.org/model", "files are read from paths, s3://, hf:// and builtin://, not from https://"),
     ],
 )
 def test_what_cannot_be_fetched_is_told_in_a_line(bucket: Bucket, url: str, said: str) -> None:

@@ -39,7 +39,6 @@ ATTRIBUTES: Final[Mapping[str, Attribute]] = {**POSE, **EXPRESSION}
 class Arc2FaceRenderer:
     """Draws people from ArcFace embeddings; see the module."""
 
-    dimension: ClassVar[int] = EMBEDDING
     revision: ClassVar[int] = 1
     attributes: ClassVar[Mapping[str, Attribute]] = ATTRIBUTES
 
@@ -48,6 +47,11 @@ class Arc2FaceRenderer:
     ) -> None:
         self._diffusion, self._guide, self._detector = diffusion, guide, detector
         self._size, self._device = size, torch.device(device)
+
+    @staticmethod
+    def vector_dimension(settings: Arc2FaceSettings) -> int:
+        """Always the same."""
+        return EMBEDDING
 
     @staticmethod
     def declare(settings: Arc2FaceSettings) -> Mapping[str, Attribute]:

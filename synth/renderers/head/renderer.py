@@ -71,6 +71,11 @@ class HeadRenderer:
         self._parts = (Mouth(self._face), Hair(self._face), Beard(self._face), Wear(self._face))
 
     @staticmethod
+    def vector_dimension(settings: HeadSettings) -> int:
+        """Always the same."""
+        return len(TRAITS)
+
+    @staticmethod
     def declare(settings: HeadSettings) -> Mapping[str, Attribute]:
         """All of `ATTRIBUTES`, whatever the settings."""
         return ATTRIBUTES

@@ -56,7 +56,6 @@ def _mask_rate(law: Normal) -> Attribute:
 class Vec2FaceRenderer:
     """Vec2Face; see the module."""
 
-    dimension: ClassVar[int] = FEATURE_DIMENSION
     revision: ClassVar[int] = 1
     attributes: ClassVar[Mapping[str, Attribute]] = {
         # Published: truncated normal, `image_generation.py`.
@@ -73,6 +72,11 @@ class Vec2FaceRenderer:
             quicken(self._network)  # for use without gradients only
         else:
             self._network.requires_grad_(False)
+
+    @staticmethod
+    def vector_dimension(settings: Vec2FaceSettings) -> int:
+        """Always the same."""
+        return FEATURE_DIMENSION
 
     @classmethod
     def declare(cls, settings: Vec2FaceSettings) -> Mapping[str, Attribute]:

@@ -1,0 +1,66 @@
+"""Files of networks of our own: safetensors whose header says what kind of network it is and how large.
+
+The trainings write them (`synth.training.loop`), encoders and renderers open them. This module does not know any
+network.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from samplers.errors import DatasetError
+from synth.section import InputFile
+
+FORMAT, VERSION = "hypersynth-network", "1"
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """What the header of a file says."""
+
+    url: str
+    kind: str
+    description: Mapping[str, Any]
+
+    def part(self, name: str) -> Any:
+        """One entry of the description. Raises DatasetError where it is missing."""
+        if name not in self.description:
+            raise DatasetError(f"{self.url}: its header does not say its {name}")
+        return self.description[name]
+
+
+def header(kind: str, description: Mapping[str, Any]) -> dict[str, str]:
+    """The header of a file, as safetensors keeps it: names and texts."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": kind,
+        "description": json.dumps(dict(description), sort_keys=True),
+    }
+
+
+def read_header(file: InputFile, kind: str) -> NetworkFile:
+    """The header of a file of a network of that kind.
+
+    Raises StorageError where the file cannot be had, DatasetError where it is something else.
+    """
+    path = file.fetch()
+    try:
+        with safe_open(path, framework="pt") as opened:
+            said = opened.metadata() or {}
+    except (SafetensorError, OSError) as damage:
+        raise DatasetError(f"{file.url} is no .safetensors file, or is damaged") from damage
+    if said.get("format") != FORMAT:
+        raise DatasetError(f"{file.url} is no network that hypersynth train-model made: its header does not say so")
+    if said.get("version") != VERSION:
+        raise DatasetError(f"{file.url} was made by another version of Hypersynth: its format is {said.get('version')}")
+    if said.get("kind") != kind:
+        raise DatasetError(f"{file.url} is a network of kind {said.get('kind')}, not {kind}")
+    try:
+        description = json.loads(said["description"])
+    except (KeyError, ValueError) as damage:
+        raise DatasetError(f"{file.url}: its header is damaged") from damage
+    return NetworkFile(file.url, kind, description)

@@ -1,0 +1,1 @@
+"""Training of networks of our own, on datasets that Hypersynth built."""

@@ -1,0 +1,41 @@
+"""Losses that trainings share.
+
+Shapes: B pictures, C classes, D dimensions, H x W pixels.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_SSIM_WINDOW = 7
+_SSIM_STEADY = (0.01**2 * 4, 0.03**2 * 4)  # for pixels in [-1, 1]
+
+
+def margin_softmax(cosines: Tensor, labels: Tensor, scale: float, margin: float) -> Tensor:
+    """ArcFace's loss, one number, of cosines (B, C) to class centres: the right one's angle counts as `margin` larger.
+
+    Where the enlarged angle would pass pi, the cosine is lowered by a straight line instead, so that the loss always
+    falls with the angle. Source: Deng et al., "ArcFace", CVPR 2019, equation 3; the straight line as in its code.
+    """
+    right = cosines.gather(1, labels[:, None])[:, 0].clamp(-1 + 1e-6, 1 - 1e-6)
+    angle = right.acos() + margin
+    lowered = torch.where(angle < torch.pi, angle.cos(), right - margin * torch.pi / 4)
+    logits = cosines.scatter(1, labels[:, None], lowered[:, None]) * scale
+    return functional.cross_entropy(logits, labels)
+
+
+def structural_likeness(first: Tensor, second: Tensor) -> Tensor:
+    """SSIM of pictures float (B, 3, H, W) in [-1, 1], the mean over all: 1 where they are the same.
+
+    With a window of 7 x 7 pixels that all count alike. Source: Wang et al., "Image quality assessment: from error
+    visibility to structural similarity", IEEE TIP 2004.
+    """
+
+    def mean(x: Tensor) -> Tensor:
+        return functional.avg_pool2d(x, _SSIM_WINDOW, 1)
+
+    steady_mean, steady_spread = _SSIM_STEADY
+    a, b = mean(first), mean(second)
+    aa, bb, ab = mean(first * first) - a * a, mean(second * second) - b * b, mean(first * second) - a * b
+    likeness = (2 * a * b + steady_mean) * (2 * ab + steady_spread)
+    return (likeness / ((a * a + b * b + steady_mean) * (aa + bb + steady_spread))).mean()

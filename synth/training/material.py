@@ -1,0 +1,138 @@
+"""What a training learns from: the pictures of one or more datasets, in batches that seed and step alone decide.
+
+Pictures are read and decoded in other processes, ahead of the training. Since step n always has the same pictures, a
+training that was interrupted goes on as if it had not been. This module does not know what is learned.
+
+Shapes: n pictures in all, B in a batch, I identities in all, D dimensions, H x H pixels.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from samplers import random
+from samplers.attributes import Attribute
+from samplers.errors import DatasetError
+from synth.pictures import Pictures, open_pictures
+
+
+@dataclass(frozen=True)
+class Examples:
+    """B pictures, and which they are."""
+
+    images: Tensor  # uint8 (B, 3, H, H), RGB
+    row: Tensor  # int64 (B,), in the material
+
+
+@dataclass(frozen=True)
+class Material:
+    """Datasets one after the other; people of different datasets are different people."""
+
+    parts: tuple[Pictures, ...]
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """The first row of each dataset, and behind them the number of all rows."""
+        starts = [0]
+        for part in self.parts:
+            starts.append(starts[-1] + len(part.table))
+        return starts
+
+    def __len__(self) -> int:
+        return self.starts[-1]
+
+    @cached_property
+    def identity(self) -> Tensor:
+        """Who each picture shows: int64 (n,)."""
+        labels, first = [], 0
+        for part in self.parts:
+            labels.append(part.table.identity + first)
+            first += len(part.anchors)
+        return torch.cat(labels)
+
+    @cached_property
+    def anchors(self) -> Tensor:
+        """The unit vectors that people were made from: float32 (I, D)."""
+        return torch.cat([part.anchors for part in self.parts])
+
+    @cached_property
+    def attributes(self) -> dict[str, Tensor]:
+        """The attributes that all datasets record, (n,) each."""
+        tables = [part.table.attributes for part in self.parts]
+        common = [name for name in tables[0] if all(name in table for table in tables)]
+        return {name: torch.cat([table[name] for table in tables]) for name in common}
+
+    @cached_property
+    def landmarks(self) -> Tensor | None:
+        """Five points of every picture, in pixels: float32 (n, 5, 2); None unless all datasets have them."""
+        points = [part.table.landmarks for part in self.parts if part.table.landmarks is not None]
+        return torch.cat(points) if len(points) == len(self.parts) else None
+
+    def image(self, row: int) -> Tensor:
+        """One picture: uint8 (3, H, H), RGB."""
+        part = next(number for number, start in enumerate(self.starts[1:]) if row < start)
+        return self.parts[part].image(row - self.starts[part])
+
+    def examples(self, rows: Tensor) -> Examples:
+        """These pictures."""
+        return Examples(torch.stack([self.image(row) for row in rows.tolist()]), rows)
+
+
+def open_material(urls: Sequence[str], declared: Mapping[str, Attribute] | None = None) -> Material:
+    """The datasets at some URLs, with the declared attributes that they record.
+
+    Raises DatasetError where one is not finished, where they differ in picture size or in the people's dimension.
+    """
+    parts = tuple(open_pictures(url, declared or {}) for url in urls)
+    first = parts[0]
+    for url, part in zip(urls, parts, strict=True):
+        if part.manifest.picture_size_px != first.manifest.picture_size_px:
+            raise DatasetError(f"{url} has pictures of another size than {urls[0]}")
+        if part.anchors.shape[1] != first.anchors.shape[1]:
+            raise DatasetError(f"{url} has people of another renderer than {urls[0]}: their vectors differ in length")
+    return Material(parts)
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which pictures each step has: all of them once, in an order of its own, in every epoch."""
+
+    seed: int
+    pictures: int
+    batch: int  # over all processes
+    rank: int = 0
+    world: int = 1
+
+    def rows(self, step: int) -> Tensor:
+        """The pictures of this process at a step: int64 (batch / world,)."""
+        share = self.batch // self.world
+        place = step * self.batch + self.rank * share + torch.arange(share)
+        rows = torch.empty_like(place)
+        for epoch in range(int(place[0]) // self.pictures, int(place[-1]) // self.pictures + 1):
+            here = place // self.pictures == epoch
+            key = random.key_of(self.seed, f"training/epoch/{epoch}")
+            rows[here] = random.permute(key, place[here] % self.pictures, self.pictures)
+        return rows
+
+
+class _Steps(Dataset[Examples]):
+    """The batches of a training, by step."""
+
+    def __init__(self, material: Material, order: Order) -> None:
+        self._material, self._order = material, order
+
+    def __getitem__(self, step: int) -> Examples:
+        return self._material.examples(self._order.rows(step))
+
+
+def batches(material: Material, order: Order, first: int, last: int, loaders: int) -> Iterator[Examples]:
+    """The batches of steps first .. last - 1, decoded ahead by so many other processes."""
+    steps = _Steps(material, order)
+    loader = DataLoader(
+        steps, batch_size=None, sampler=range(first, last), num_workers=loaders, prefetch_factor=4 if loaders else None
+    )
+    return iter(loader)

@@ -1,4 +1,4 @@
-"""`python -m bench [NAME ...] [--json FILE]`: measure, print one table, keep the figures."""
+"""`python -m bench [NAME ...] [--size SIZE] [--json FILE]`: measure, print one table, keep the figures."""
 
 import argparse
 import importlib
@@ -12,8 +12,9 @@ from rich.table import Table
 from bench.machine import machine
 from bench.measure import Measurement
 
-SUBJECTS = ("head", "overhead", "writing", "reading", "certificate", "separation", "packing", "vec2face")
-LONG = ("growth", "packing_large")  # only when named: a quarter of an hour each
+SUBJECTS = ("head", "overhead", "writing", "reading", "feeding", "certificate", "separation", "packing", "vec2face")
+LONG = ("growth", "packing_large", "judged", "closed_loop")  # only when named: a quarter of an hour each, or much more
+SIZED = ("closed_loop",)  # have a small size, which is the usual one, and larger ones
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -26,15 +27,17 @@ def main() -> None:
         choices=[*SUBJECTS, *LONG, []],
         help="what to measure; all but the long ones if nothing is named",
     )
+    parser.add_argument("--size", choices=["small", "full", "large"], help=f"of {', '.join(SIZED)}; usually small")
     parser.add_argument("--json", type=Path, help="where the figures go; default: bench/results/DATE-SUBJECT.json")
     chosen = parser.parse_args()
     where = machine()
     everything: list[Measurement] = []
     for subject in chosen.subjects or SUBJECTS:
-        found: list[Measurement] = importlib.import_module(f"bench.{subject}").measure()
+        size = {"size": chosen.size} if chosen.size and subject in SIZED else {}
+        found: list[Measurement] = importlib.import_module(f"bench.{subject}").measure(**size)
         everything += found
         if not chosen.json:
-            _keep(RESULTS / f"{where['date']}-{subject}.json", where, found)
+            _keep(RESULTS / f"{'-'.join([str(where['date']), subject, *size.values()])}.json", where, found)
     if chosen.json:
         _keep(chosen.json, where, everything)
     _show(everything)

@@ -257,6 +257,19 @@ def recipes(
         raise RecipeError(f"no shipped recipe {name!r}; there are: {', '.join(shipped)}")
 
 
+@app.command()
+def embed(
+    url: UrlArgument,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="where they go (.safetensors)")],
+    encoder: Annotated[str, typer.Option(help="a built-in one, or a file of train-model encoder")] = "builtin",
+) -> None:
+    """Embed all pictures of a dataset, with their labels: for fit-prior and measure, or for yourself."""
+    from jobs.embeddings import embed_dataset
+
+    count = embed_dataset(url, encoder, output)
+    out.print(f"{output}: the embeddings of {count} pictures by {encoder}, and their labels")
+
+
 EmbeddingsArgument = Annotated[
     str, typer.Argument(metavar="EMBEDDINGS", help="a file: .npy, .parquet or .safetensors; pickles are never read")
 ]
@@ -305,6 +318,48 @@ def measure(
     out.print(f"largest cosine: {found.max_cosine:.6f}, rows {found.pair[0]} and {found.pair[1]}")
     out.print(f"nearest neighbours: median cosine {found.nearest_median:.4f}")
     out.print(f"unique: {found.unique} rows have no earlier row at a cosine above {max_cosine:g}")
+
+
+@app.command("train-model")
+def train_model(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="what to train: encoder, vec2face, diffusion")],
+    out_folder: Annotated[str, typer.Option("--out", metavar="FOLDER", help="where weights and checkpoints go")],
+    settings: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SETTINGS", help="a shipped settings file's name, or a YAML file  [default: KIND-gpu or KIND-cpu]"
+        ),
+    ] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(metavar="URL", help="a finished dataset to learn from, not the settings' own")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="replace a value of the settings")
+    ] = None,
+) -> None:
+    """Train a model, or go on: stop it whenever you like and run it again.
+
+    On several GPUs: torchrun --nproc-per-node N -m jobs.cli train-model ...
+    """
+    from jobs.training import Request, run_training
+
+    try:
+        ended = run_training(Request(kind, out_folder, settings, data or (), overrides or ()), out)
+    except KeyboardInterrupt:
+        err.print("stopped; run the same command to begin again, or to go on from the last checkpoint")
+        raise typer.Exit(130) from None
+    if ended.weights is None:
+        if ended.first:
+            err.print("stopped after a checkpoint; run the same command to go on")
+        raise typer.Exit(128 + (ended.signal or 0))
+    if ended.first:
+        folder = ended.weights.parent
+        out.print("done", style="green", end="")
+        out.print(f": {ended.weights}")
+        out.print(f"  read      {folder}/README.md")
+        out.print(
+            f"  look at   {folder}/losses.png" if ended.plotted else "  plots     need pip install 'hypersynth[plots]'"
+        )
 
 
 def _attribute_table(renderer: str) -> Table:
@@ -382,3 +437,7 @@ def guarded(run: Callable[[], Any]) -> int:
 def main() -> None:
     """The entry point of the `hypersynth` command."""
     sys.exit(guarded(lambda: app(standalone_mode=True)))
+
+
+if __name__ == "__main__":  # torchrun -m jobs.cli
+    main()

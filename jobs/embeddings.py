@@ -1,11 +1,12 @@
-"""What can be done with a file of embeddings: fit a prior to it, or measure how far apart its vectors are.
+"""Files of embeddings: made from a dataset's pictures, fitted by a prior, or measured for how far apart they are.
 
-This module does not know who made the embeddings.
+This module does not know what a file's embeddings were made from.
 """
 
 from dataclasses import dataclass
 
 import torch
+from safetensors.torch import save as save_safetensors
 
 from cluster.hands import local_hands
 from samplers.errors import DatasetError
@@ -13,9 +14,16 @@ from samplers.pairs import compare_all
 from samplers.pca import PcaSummary, class_means, fit_pca_gaussian, summarise
 from samplers.sphere import normalise
 from samplers.uniqueness import unique_so_far
+from synth.backend import Backend
 from synth.embeddings import read_embeddings, write_prior
+from synth.encoder import open_encoders
+from synth.encoders.settings import BUILT_IN, TrainedSettings
 from synth.files import open_file
+from synth.pictures import open_pictures
+from synth.section import InputFile
 from synth.storage import open_storage
+
+_PICTURES_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,28 @@ def fit_prior(file: EmbeddingFile, output: str, components: int | None = None) -
         raise DatasetError(f"{file.url}: {misfit}") from misfit
     storage.replace(name, write_prior(prior))
     return Fit(len(found.vectors), len(centres), summarise(prior))
+
+
+def embed_dataset(url: str, encoder: str, output: str) -> int:
+    """Store the embeddings of all kept pictures of a finished dataset, with their labels; returns how many.
+
+    `encoder` is the name of a built-in one, or a file that `hypersynth train-model encoder` made. Raises DatasetError
+    for a dataset that is not finished and for files that are no encoders, StorageError where something cannot be read.
+    """
+    if not output.endswith(".safetensors"):
+        raise DatasetError(f"{output}: embeddings are stored as .safetensors")
+    pictures = open_pictures(url, {})
+    settings = BUILT_IN.get(encoder, TrainedSettings(weights=InputFile(url=encoder)))
+    network = open_encoders({encoder: settings}, Backend())[encoder]
+    found = []
+    for first in range(0, len(pictures.table), _PICTURES_AT_ONCE):
+        rows = range(first, min(first + _PICTURES_AT_ONCE, len(pictures.table)))
+        images = torch.stack([pictures.image(row) for row in rows])
+        found.append(network.embed(images.permute(0, 2, 3, 1)))
+    folder, _, name = output.rpartition("/")
+    storage = open_storage(folder or ("/" if output.startswith("/") else "."))
+    storage.replace(name, save_safetensors({"vectors": torch.cat(found), "labels": pictures.table.identity}))
+    return len(pictures.table)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""What a person sees of a build: a live bar on a terminal, else a line now and then. Decides nothing.
+"""What a person sees of a build or a training: a live bar on a terminal, else a line now and then. Decides nothing.
 
-This module does not know where shards are made; it is told.
+This module does not know where shards are made, nor what is learned; it is told.
 """
 
 import time
@@ -12,7 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cluster.failures import Decision
 from jobs.plan import Plan
+from jobs.wording import duration, pace
 from synth.commit import Commit
+from synth.training.journal import Report
 from synth.workshop import ShardFailure
 
 _LINE_EVERY_S = 60.0
@@ -94,3 +96,47 @@ class ProgressWatch:
         """Rate and counts so far, in words."""
         counts = (f"{self._counts[name]} {name}" for name in ("redrawn", "rejected", "failed") if self._counts[name])
         return ", ".join((self._rate(), *counts))
+
+
+class TrainingWatch:
+    """Shows steps, losses, pictures a second and time left; a context manager around one training."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps, {task.description}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=None, visible=False)
+        self._last_line: float | None = None
+
+    def __enter__(self) -> "TrainingWatch":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def told(self, report: Report) -> None:
+        """The training has come so far."""
+        losses = ", ".join(f"{name} {value:.3g}" for name, value in report.losses.items())
+        left = f", {duration(report.seconds_left)} left" if report.step < report.steps else ""
+        words = f"{losses}; {pace(report.pictures_per_s)}{left}"
+        self._bar.update(self._task, description=words, total=report.steps, completed=report.step, visible=True)
+        if not self._console.is_terminal and self._line_is_due(last=report.step == report.steps):
+            line = f"{report.step} of {report.steps} steps, {words}"
+            self._console.print(line, highlight=False, markup=False)
+
+    def _line_is_due(self, last: bool) -> bool:
+        """The first and the last one always are, others a minute after the one before."""
+        now = time.monotonic()
+        due = last or self._last_line is None or now - self._last_line >= _LINE_EVERY_S
+        if due:
+            self._last_line = now
+        return due

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, ValidationError, model_validator
 
 from jobs.identities import IdentitySettings
+from jobs.mistakes import explained
 from jobs.source import Source, read_source
 from jobs.variations import VariationSettings
 from samplers.attributes import Attribute, Law, complete_laws
@@ -129,7 +129,7 @@ def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
     try:
         recipe = Recipe.model_validate(source.data)
     except ValidationError as invalid:
-        raise RecipeError(_explain(source, invalid)) from invalid
+        raise RecipeError(explained(source, invalid, Recipe)) from invalid
     _check_laws(source, recipe)
     return recipe
 
@@ -166,61 +166,3 @@ def _check_laws(source: Source, recipe: Recipe) -> None:
             complete_laws(recipe.declared, {name: law})
         except RecipeError as misfit:
             raise RecipeError(f"{source.where(place)}: {misfit}") from misfit
-
-
-def _explain(source: Source, invalid: ValidationError) -> str:
-    """The first thing that is wrong, unknown keys before their consequences, in one line."""
-    errors = sorted(invalid.errors(), key=lambda error: error["type"] != "extra_forbidden")
-    first = errors[0]
-    place = source.place(first["loc"])
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    if first["type"] == "extra_forbidden":
-        return source.unknown(place, _valid_names(first["loc"][:-1])) + more
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "missing":
-        place, message = (*place, first["loc"][-1]), "this key is required"
-    elif first["type"] in ("union_tag_not_found", "union_tag_invalid"):
-        place, message = (*place, "kind"), _kind_wanted(first)
-    elif first["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        message = f"keys and values are due here, not {first['input']!r}"
-    elif not isinstance(first["input"], dict | list | tuple | BaseModel):
-        message = f"{message}, not {first['input']!r}"
-    return f"{source.where(place)}: {message[0].lower()}{message[1:]}{more}"
-
-
-def _kind_wanted(error: ErrorDetails) -> str:
-    """What to write for a kind that is missing or unknown."""
-    context = error.get("ctx", {})
-    kinds = [kind.strip(" '") for kind in context.get("expected_tags", "").split(",")]
-    if error["type"] == "union_tag_not_found":
-        return "this key is required"
-    near = difflib.get_close_matches(str(context["tag"]), kinds, 1, cutoff=0.5)
-    return f"unknown kind {context['tag']!r}; " + (f"did you mean {near[0]}?" if near else f"kinds: {', '.join(kinds)}")
-
-
-def _valid_names(location: tuple[int | str, ...]) -> list[str]:
-    """The keys of the section at a location of pydantic's, read from the JSON Schema."""
-    schema = Recipe.model_json_schema()
-    node: Any = schema
-    for step in location:
-        node = _child(schema, node, step)
-    return list(_follow(schema, node).get("properties", {}))
-
-
-def _follow(schema: Any, node: Any) -> Any:
-    node = next((branch for branch in node.get("anyOf", ()) if "$ref" in branch), node)  # what may be left out
-    return schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
-
-
-def _child(schema: Any, node: Any, step: int | str) -> Any:
-    """One step into a JSON Schema: a property, an item, or the branch of a union that pydantic names by its kind."""
-    node = _follow(schema, node)
-    branches = node.get("discriminator", {}).get("mapping", {})
-    if step in branches:
-        return {"$ref": branches[step]}
-    if isinstance(step, int):
-        return node.get("items", {})
-    child = node.get("properties", {}).get(step)
-    if child is None and isinstance(node.get("additionalProperties"), dict):
-        child = node["additionalProperties"]
-    return child or {}

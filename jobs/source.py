@@ -1,6 +1,6 @@
-"""The YAML behind a recipe: its values, and the line on which each stands, so that errors can point at it.
+"""The YAML behind a recipe or a training: its values, and the line on which each stands, so that errors point at it.
 
-This module does not know what a recipe means (`jobs.recipe`).
+This module does not know what they mean (`jobs.recipe`, `jobs.training`).
 """
 
 import difflib
@@ -15,6 +15,24 @@ import yaml
 from samplers.errors import RecipeError
 
 Place = tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """YAML files that come with Hypersynth, all of one sort."""
+
+    folder: str  # in this package
+    what: str  # one of them, in words
+
+    def texts(self) -> dict[str, str]:
+        """Name and text of each, by name."""
+        folder = resources.files("jobs") / self.folder
+        files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
+        return {file.name.removesuffix(".yaml"): file.read_text(encoding="utf-8") for file in files}
+
+
+RECIPES = Shelf("recipes", "recipe")
+TRAININGS = Shelf("trainings", "settings file")
 
 
 @dataclass(frozen=True)
@@ -51,17 +69,17 @@ class Source:
 
 def shipped_recipes() -> dict[str, str]:
     """The recipes that come with Hypersynth: name and text."""
-    folder = resources.files("jobs") / "recipes"
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
-    return {file.name.removesuffix(".yaml"): file.read_text() for file in files}
+    return RECIPES.texts()
 
 
-def read_source(name_or_path: str, overrides: Mapping[str, Any]) -> Source:
-    """Read a file, or a shipped recipe by its name, and apply overrides. Raises RecipeError where that fails."""
-    text = _text(name_or_path)
+def read_source(name_or_path: str, overrides: Mapping[str, Any], shelf: Shelf = RECIPES) -> Source:
+    """Read a file, or a shipped one by its name, and apply overrides. Raises RecipeError where that fails."""
+    text = _text(name_or_path, shelf)
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise RecipeError(f"{name_or_path}: a recipe says everything outright; YAML aliases (*name) are not read")
+            raise RecipeError(
+                f"{name_or_path}: a {shelf.what} says everything outright; YAML aliases (*name) are not read"
+            )
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as broken:
@@ -70,25 +88,25 @@ def read_source(name_or_path: str, overrides: Mapping[str, Any]) -> Source:
     except (yaml.YAMLError, ValueError, RecursionError) as broken:  # a character, date or depth that cannot be
         raise RecipeError(f"{name_or_path}: not YAML: {' '.join(str(broken).split())}") from broken
     if not isinstance(data, dict):
-        raise RecipeError(f"{name_or_path}: a recipe is a mapping of keys to values")
+        raise RecipeError(f"{name_or_path}: a {shelf.what} is a mapping of keys to values")
     lines: dict[Place, int] = {}
     _note_lines(name_or_path, tree, (), lines)
     for key, value in overrides.items():
         place = tuple(key.split("."))
-        _override(data, place, value)
+        _override(data, place, value, shelf)
         lines = {known: line for known, line in lines.items() if known[: len(place)] != place}
     return Source(name_or_path, data, lines)
 
 
-def _text(name_or_path: str) -> str:
-    shipped = shipped_recipes()
+def _text(name_or_path: str, shelf: Shelf) -> str:
+    shipped = shelf.texts()
     if name_or_path in shipped:
         return shipped[name_or_path]
     path = Path(name_or_path)
     if not path.is_file():
         near = difflib.get_close_matches(name_or_path, list(shipped), 1)
-        hint = f"did you mean {near[0]}?" if near else f"shipped recipes: {', '.join(shipped)}"
-        raise RecipeError(f"{name_or_path}: no such file, and no shipped recipe of that name; {hint}")
+        hint = f"did you mean {near[0]}?" if near else f"shipped {shelf.what}s: {', '.join(shipped)}"
+        raise RecipeError(f"{name_or_path}: no such file, and no shipped {shelf.what} of that name; {hint}")
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as refusal:
@@ -111,12 +129,12 @@ def _note_lines(name: str, node: Any, place: Place, lines: dict[Place, int]) -> 
             _note_lines(name, item, (*place, i), lines)
 
 
-def _override(data: dict[str, Any], place: Place, value: Any) -> None:
+def _override(data: dict[str, Any], place: Place, value: Any, shelf: Shelf) -> None:
     node: Any = data
     for step in place[:-1]:
         node = node.setdefault(step, {}) if isinstance(node, dict) else None
         if not isinstance(node, dict):
-            raise RecipeError(f"--set {'.'.join(map(str, place))}: {step} is not a section of the recipe")
+            raise RecipeError(f"--set {'.'.join(map(str, place))}: {step} is not a section of the {shelf.what}")
     node[place[-1]] = value
 
 

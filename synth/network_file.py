@@ -7,11 +7,14 @@ network.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
 
-from samplers.errors import DatasetError
+from samplers.errors import DatasetError, StorageError
 from synth.section import InputFile
 
 FORMAT, VERSION = "hypersynth-network", "1"
@@ -42,6 +45,27 @@ def header(kind: str, description: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def write_network(path: Path, said: Mapping[str, str], weights: Mapping[str, Tensor]) -> None:
+    """Write a file with what `header` gave, whole or not at all; the same network always gives the same bytes.
+
+    Raises StorageError where it cannot be written.
+    """
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        unfinished.write_bytes(_in_order(save(dict(weights), dict(said))))
+        unfinished.replace(path)
+    except OSError as refusal:
+        raise StorageError(f"cannot write {path}: {refusal.strerror or refusal}") from refusal
+
+
+def _in_order(data: bytes) -> bytes:
+    """A safetensors file with the names in its header sorted: the library leaves them in any order."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    text = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight bytes
+    return len(text).to_bytes(8, "little") + text + data[end:]
+
+
 def read_header(file: InputFile, kind: str) -> NetworkFile:
     """The header of a file of a network of that kind.
 
@@ -60,7 +84,9 @@ def read_header(file: InputFile, kind: str) -> NetworkFile:
     if said.get("kind") != kind:
         raise DatasetError(f"{file.url} is a network of kind {said.get('kind')}, not {kind}")
     try:
-        description = json.loads(said["description"])
-    except (KeyError, ValueError) as damage:
+        description = json.loads(said.get("description", ""))
+    except ValueError as damage:
         raise DatasetError(f"{file.url}: its header is damaged") from damage
+    if not isinstance(description, dict):
+        raise DatasetError(f"{file.url}: its header is damaged")
     return NetworkFile(file.url, kind, description)

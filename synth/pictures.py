@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
@@ -100,8 +101,8 @@ def _values(url: str, name: str, attribute: Attribute, column: Any) -> Tensor:
     """One attribute's column as `Views` has it."""
     if not attribute.choices:
         return torch.from_numpy(column.to_numpy(zero_copy_only=False).astype(np.float32))
-    places = {choice: place for place, choice in enumerate(attribute.choices)}
-    words = column.to_pylist()
-    if strange := set(words) - set(places):
-        raise DatasetError(f"{url}: the attribute {name} is {min(map(str, strange))!r}; known are {', '.join(places)}")
-    return torch.tensor([places[word] for word in words])
+    places = pc.index_in(column, pa.array(attribute.choices))
+    if places.null_count:
+        strange = column.filter(places.is_null())[0].as_py()
+        raise DatasetError(f"{url}: the attribute {name} is {strange!r}; known are {', '.join(attribute.choices)}")
+    return torch.from_numpy(places.to_numpy().astype(np.int64))

@@ -23,6 +23,7 @@ from synth.storage import Storage
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COSINES = "plots/cosines.png"
 SATURATION = "plots/saturation.png"
@@ -212,12 +213,22 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
 
 def _axes(title: str, x: str, y: str) -> "Axes":
     """An empty plot on a picture of its own."""
+    axes = blank_figure(_INCHES).add_subplot()
+    dress(axes, title, x, y)
+    return axes
+
+
+def blank_figure(inches: tuple[float, float]) -> "Figure":
+    """A picture without plots. Raises MissingPackageError where matplotlib is not installed."""
     require_matplotlib()
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06)
-    axes = Figure(_INCHES, _DPI, facecolor="white", layout=layout).add_subplot()
+    return Figure(inches, _DPI, facecolor="white", layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06))
+
+
+def dress(axes: "Axes", title: str, x: str, y: str) -> None:
+    """Give a plot its words and the look that all have."""
     axes.set_title(title, loc="left", fontsize=_NORMAL, color=_INK)
     axes.set_xlabel(x, fontsize=_NORMAL, color=_INK)
     axes.set_ylabel(y, fontsize=_NORMAL, color=_INK)
@@ -226,19 +237,23 @@ def _axes(title: str, x: str, y: str) -> "Axes":
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_GREY)
-    return axes
 
 
 def _png(axes: "Axes", legend: Sequence[Sequence["Artist"]]) -> bytes:
     """The picture, with a legend of these columns under it."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     figure = axes.get_figure(root=True)
     assert figure is not None
     longest = max(map(len, legend))
     (blank,) = axes.plot([], [], " ", label=" ")
     handles = [artist for column in legend for artist in [*column, *[blank] * (longest - len(column))]]
     figure.legend(handles=handles, loc="outside lower left", ncols=len(legend), fontsize=_SMALL, frameon=False)
+    return png_of(figure)
+
+
+def png_of(figure: "Figure") -> bytes:
+    """A picture as PNG, which names no program and no date."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()

@@ -189,6 +189,12 @@ def _barcode() -> type[Renderer]:
     return BarcodeRenderer
 
 
+def _diffusion() -> type[Renderer]:
+    from synth.renderers.diffusion import DiffusionRenderer
+
+    return DiffusionRenderer
+
+
 def _vec2face() -> type[Renderer]:
     from synth.renderers.vec2face import Vec2FaceRenderer
 
@@ -201,12 +207,20 @@ def _vec2face_plus() -> type[Renderer]:
     return Vec2FacePlusRenderer
 
 
+def _vec2face_trained() -> type[Renderer]:
+    from synth.renderers.vec2face import Vec2FaceTrainedRenderer
+
+    return Vec2FaceTrainedRenderer
+
+
 RENDERERS: dict[str, Callable[[], type[Renderer]]] = {
     "arc2face": _arc2face,
     "barcode": _barcode,
+    "diffusion": _diffusion,
     "head": _head,
     "vec2face": _vec2face,
     "vec2face_plus": _vec2face_plus,
+    "vec2face_trained": _vec2face_trained,
 }
 
 

@@ -72,7 +72,9 @@ def _beginning(path: Path, url: str) -> bytes:
 
 
 def _safetensors(path: Path, url: str) -> dict[str, Any]:
-    if _beginning(path, url).startswith((_ZIP, _PICKLE)):
+    begins = _beginning(path, url)
+    # A header's length may begin with the very byte that a pickle does.
+    if begins.startswith((_ZIP, _PICKLE)) and not begins[_HEADER_AT:].startswith(_HEADER):
         raise DatasetError(f"{url} is no .safetensors file: PyTorch wrote it, so call it .pth")
     try:
         with safe_open(path, framework="pt") as file:

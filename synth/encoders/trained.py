@@ -4,6 +4,8 @@ This module does not know how they are trained (`synth.training.encoder`), nor w
 """
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from samplers.errors import DatasetError
 from synth.backend import Backend
@@ -20,7 +22,7 @@ _CONVENTION: ConventionName = "arcface"  # which the training feeds, too
 
 
 class TrainedEncoder(IResNetEncoder):
-    """A recogniser of our own; gradients flow through `features`."""
+    """A recogniser of our own, whose embeddings have unit length; gradients flow through `features`."""
 
     @staticmethod
     def preflight(settings: TrainedSettings) -> int:  # type: ignore[override]
@@ -42,6 +44,9 @@ class TrainedEncoder(IResNetEncoder):
     def open(cls, settings: TrainedSettings, backend: Backend) -> "TrainedEncoder":  # type: ignore[override]
         """Load the weights, fold what can be folded, and go to the backend's device."""
         return cls(load_recogniser(settings.weights), CONVENTIONS[_CONVENTION], settings.flip, backend.device)
+
+    def _embedded(self, values: Tensor) -> Tensor:
+        return functional.normalize(super()._embedded(values), dim=1)
 
 
 def load_recogniser(weights: InputFile) -> IResNet:

@@ -14,7 +14,7 @@ of photographs (FLAME heads). This module does not know the networks, nor what t
 Shapes: B pictures, H x H pixels.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final, Literal
 
 import torch
@@ -67,7 +67,8 @@ DOT_RADIUS_PX: Final = 3.0
 DOT_COLOURS: Final = ((slice(0, 2), (255, 0, 0)), (slice(2, 3), (0, 255, 0)), (slice(3, 5), (0, 0, 255)))
 PICTURES_AT_ONCE_GPU: Final = 32  # of normal maps
 
-_NEUTRAL: Final[Mapping[str, Attribute]] = {**camera.ATTRIBUTES, **expression.ATTRIBUTES}
+#: All that decides where a head's points lie, beside its shape.
+CAMERA_AND_EXPRESSION: Final[Mapping[str, Attribute]] = {**camera.ATTRIBUTES, **expression.ATTRIBUTES}
 #: How a frame crops, and what else of the camera it decides: EMOCA looks at heads in parallel projection, to which a
 #: long lens comes near.
 _FRAMES: Final[Mapping[Frame, tuple[camera.Framing, Mapping[str, float]]]] = {
@@ -80,15 +81,24 @@ class Guide:
     """Poses heads for the people of other renderers' views; see the module.
 
     Results lie on the guide's device. Each row depends on its own row of the views alone. Of the views, only `person`
-    and the attributes of `POSE` and `EXPRESSION` are read.
+    and the attributes named by `reads` are read.
     """
 
-    def __init__(self, size_px: int, device: str, *, shape: Shape = "person", frame: Frame = "arcface") -> None:
+    def __init__(
+        self,
+        size_px: int,
+        device: str,
+        *,
+        shape: Shape = "person",
+        frame: Frame = "arcface",
+        reads: Collection[str] = (*POSE, *EXPRESSION),
+    ) -> None:
         """`size_px` is H. Shapes of one's own are the default, as detected landmarks are a person's own, too.
 
         The frame "arcface" fits the five points to the template; "ffhq" is the wider square of the FFHQ pictures.
+        `reads` may name all of the head renderer's camera and expressions.
         """
-        self._size, self._device, self._shape = size_px, torch.device(device), shape
+        self._size, self._device, self._shape, self._reads = size_px, torch.device(device), shape, reads
         self._framing, self._fixed = _FRAMES[frame]
         self._face = Face(self._device)
         self._traits = TraitTable(TRAITS, self._device)
@@ -134,12 +144,17 @@ class Guide:
 
     def _subject(self, views: Views) -> Subject:
         person = views.person.to(self._device)
-        given = {name: views.attributes[name] for name in (*POSE, *EXPRESSION) if name in views.attributes}
+        given = {name: views.attributes[name] for name in self._reads if name in views.attributes}
         fixed = {name: torch.full((len(views),), value) for name, value in self._fixed.items()}
-        attributes = {**neutral_attributes(_NEUTRAL, len(views)), **given, **fixed}
+        attributes = {**neutral_attributes(CAMERA_AND_EXPRESSION, len(views)), **given, **fixed}
         attributes = {name: values.to(self._device) for name, values in attributes.items()}
         heads = _heads(person) if self._shape == "person" else torch.zeros(len(views), len(TRAITS), device=self._device)
         return Subject(self._traits.named(heads, heads), attributes, person, person)
+
+
+def dotted(points: Tensor, size_px: int) -> Tensor:
+    """Points (B, 5, 2) as Vec2Face+ draws them, but without the traces of JPEG: uint8 (B, H, H, 3), RGB."""
+    return _dots(points, _disc(DOT_RADIUS_PX * size_px / TEMPLATE_SIZE_PX).to(points.device), size_px)
 
 
 def _heads(person: Tensor) -> Tensor:

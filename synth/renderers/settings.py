@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from synth.section import InputFile, Section
 
 _LARGEST_DROPPED = 0.97  # leaves one of Vec2Face's 49 tokens
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class RendererSection(Section):
@@ -135,6 +136,16 @@ class Vec2FacePlusSettings(Vec2FaceSettings):
     dropped_share: float = Field(0.8, ge=0, le=_LARGEST_DROPPED, description="of 49 tokens, dropped from every picture")
 
 
+class Vec2FaceTrainedSettings(RendererSection):
+    """Vec2Face as `hypersynth train-model vec2face` trains it, ours or yours; the file says its sizes."""
+
+    kind: Literal["vec2face_trained"] = "vec2face_trained"
+    size: Literal[112] = 112
+    weights: InputFile = InputFile(url="builtin://vec2face.safetensors")
+    conditions: tuple[str, ...] | None = Field(None, description="that it was trained with, in order; null: all")
+    dropped_share: float = Field(0.8, ge=0, le=_LARGEST_DROPPED, description="of 49 tokens, dropped from every picture")
+
+
 class NetworkFiles(Section):
     """A network: its weights, and where its sizes are not Stable Diffusion 1.5's, its config."""
 
@@ -195,8 +206,41 @@ class Arc2FaceSettings(RendererSection):
         return self
 
 
+class FlowSampler(Section):
+    """How noise becomes a picture: the steps, and how strongly each is told the person."""
+
+    solver: Literal["dpm", "euler"] = Field("dpm", description="second order from the step before, or first order")
+    steps: int = Field(6, ge=1, le=200, description="evaluations of the network, one more for each guided step")
+    shift: float = Field(1.0, gt=0, le=20, description="above 1: more steps where there is more noise")
+    guidance: float = Field(1.5, ge=0, le=30, description="away from pictures of nobody in particular; 1 is none")
+    guided: tuple[_Share, _Share] = Field((0.2, 0.8), description="shares of noise between which steps are guided")
+    late_identity: float = Field(0.0, ge=0, lt=1, description="share of the steps before the person is told (UIFace)")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "FlowSampler":
+        if self.guided[0] > self.guided[1]:
+            raise ValueError(f"guided goes from {self.guided[0]:g} down to {self.guided[1]:g}: turn it round")
+        return self
+
+
+class DiffusionSettings(RendererSection):
+    """Pixel diffusion of our own, from embeddings and attributes; the file says how large the network is."""
+
+    kind: Literal["diffusion"] = "diffusion"
+    size: Literal[112] = 112
+    weights: InputFile = InputFile(url="builtin://diffusion.safetensors")
+    conditions: tuple[str, ...] | None = Field(None, description="attributes that the weights know; null: all")
+    sampler: FlowSampler = FlowSampler()
+
+
 RendererSettings = Annotated[
-    HeadSettings | BarcodeSettings | Arc2FaceSettings | Vec2FaceSettings | Vec2FacePlusSettings,
+    HeadSettings
+    | BarcodeSettings
+    | Arc2FaceSettings
+    | DiffusionSettings
+    | Vec2FaceSettings
+    | Vec2FacePlusSettings
+    | Vec2FaceTrainedSettings,
     Field(discriminator="kind"),
 ]
 

@@ -23,12 +23,13 @@ class Moment:
 
     step: int
     steps: int
+    horizon: int  # steps over which all that changes with time is spread
     generator: torch.Generator  # made anew for each step from seed, step and rank: nothing random is carried over
 
     @property
     def share(self) -> float:
-        """The share of the training that is done, from 0 to below 1."""
-        return self.step / self.steps
+        """The share of the horizon that is done, from 0 to below 1."""
+        return self.step / self.horizon
 
 
 def rate_share(settings: RateSettings, share: float) -> float:
@@ -39,6 +40,14 @@ def rate_share(settings: RateSettings, share: float) -> float:
     return settings.last + (1 - settings.last) * (1 + math.cos(math.pi * along)) / 2
 
 
+def rate_at(settings: TrainingSection, moment: Moment) -> float:
+    """The learning rate at a step: that of its share of the horizon, and less in the last steps, the cool-down."""
+    usual = rate_share(settings.rate, moment.share)
+    if (left := moment.steps - moment.step) <= settings.cool_down:
+        usual = min(usual, settings.rate.last + (usual - settings.rate.last) * left / settings.cool_down)
+    return settings.rate.peak * usual
+
+
 class Descent:
     """AdamW over some parameters, with clipping."""
 
@@ -46,7 +55,7 @@ class Descent:
         self, networks: Iterable[nn.Module], settings: TrainingSection, faster: Iterable[nn.Module] = (), by: float = 1
     ) -> None:
         """`faster` are parts that learn `by` times as fast as the others."""
-        self._rate, self._clip = settings.rate, settings.clip_norm
+        self._settings = settings
         slow = [p for network in networks for p in network.parameters() if p.requires_grad]
         quick = [p for network in faster for p in network.parameters() if p.requires_grad]
         groups = [
@@ -65,9 +74,9 @@ class Descent:
         loss.backward()  # type: ignore[no-untyped-call]
         parameters = [p for group in self.optimiser.param_groups for p in group["params"] if p.grad is not None]
         average_gradients(parameters)
-        length: Tensor = nn.utils.clip_grad_norm_(parameters, self._clip)
+        length: Tensor = nn.utils.clip_grad_norm_(parameters, self._settings.clip_norm)
         for group in self.optimiser.param_groups:
-            group["lr"] = self._rate.peak * group["factor"] * rate_share(self._rate, moment.share)
+            group["lr"] = group["factor"] * rate_at(self._settings, moment)
         self.optimiser.step()
         return length
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_SSIM_WINDOW = 7
+_SSIM_WINDOW, _SSIM_STEP = 7, 2
 _SSIM_STEADY = (0.01**2 * 4, 0.03**2 * 4)  # for pixels in [-1, 1]
 
 
@@ -24,15 +24,43 @@ def margin_softmax(cosines: Tensor, labels: Tensor, scale: float, margin: float)
     return functional.cross_entropy(logits, labels)
 
 
-def structural_likeness(first: Tensor, second: Tensor) -> Tensor:
-    """SSIM of pictures float (B, 3, H, W) in [-1, 1], the mean over all: 1 where they are the same.
+def differences(first: Tensor, second: Tensor, weight: Tensor, scales: int = 3) -> Tensor:
+    """Mean absolute differences of pictures float (B, 3, H, W), the mean over so many scales, each half the one before.
 
-    With a window of 7 x 7 pixels that all count alike. Source: Wang et al., "Image quality assessment: from error
-    visibility to structural similarity", IEEE TIP 2004.
+    `weight` (H, W), about one in the mean, says at the finest scale where differences count more.
+    """
+    found = [((first - second).abs() * weight).mean()]
+    for _ in range(scales - 1):
+        first, second = functional.avg_pool2d(first, 2), functional.avg_pool2d(second, 2)
+        found.append((first - second).abs().mean())
+    return torch.stack(found).mean()
+
+
+def texture_difference(first: Tensor, second: Tensor) -> Tensor:
+    """How much more or less fine detail there is, whatever its phase, in pictures float (B, C, H, W): one number.
+
+    Detail is what a blur of 3 x 3 pixels takes away; its root mean square in windows of 8 x 8 pixels is compared.
+    Without it, what cannot be foretold pixel by pixel, such as hair, is drawn smooth.
+    """
+
+    def detail(x: Tensor) -> Tensor:
+        fine = x - functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+        return (functional.avg_pool2d(fine.square(), 8, 4) + 1e-5).sqrt()
+
+    return (detail(first) - detail(second)).abs().mean()
+
+
+def structural_likeness(first: Tensor, second: Tensor) -> Tensor:
+    """SSIM of pictures float (B, C, H, W) in [-1, 1], the mean over all: 1 where they are the same.
+
+    With windows of 7 x 7 pixels that all count alike, at every second pixel. Source: Wang et al., "Image quality
+    assessment: from error visibility to structural similarity", IEEE TIP 2004.
     """
 
     def mean(x: Tensor) -> Tensor:
-        return functional.avg_pool2d(x, _SSIM_WINDOW, 1)
+        # Down, then across: the same mean in a third of the time.
+        down = functional.avg_pool2d(x, (_SSIM_WINDOW, 1), (_SSIM_STEP, 1))
+        return functional.avg_pool2d(down, (1, _SSIM_WINDOW), (1, _SSIM_STEP))
 
     steady_mean, steady_spread = _SSIM_STEADY
     a, b = mean(first), mean(second)

@@ -6,6 +6,7 @@ training that was interrupted goes on as if it had not been. This module does no
 Shapes: n pictures in all, B in a batch, I identities in all, D dimensions, H x H pixels.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,9 @@ from samplers import random
 from samplers.attributes import Attribute
 from samplers.errors import DatasetError
 from synth.pictures import Pictures, open_pictures
+
+_AHEAD = 4  # batches that each loader prepares
+_BLOCK = 16  # steps whose order is worked out at a time
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,14 @@ class Material:
 def open_material(urls: Sequence[str], declared: Mapping[str, Attribute] | None = None) -> Material:
     """The datasets at some URLs, with the declared attributes that they record.
 
-    Raises DatasetError where one is not finished, where they differ in picture size or in the people's dimension.
+    Raises DatasetError where one is not finished or empty, and where they differ in picture size or in the people's
+    dimension.
     """
     parts = tuple(open_pictures(url, declared or {}) for url in urls)
     first = parts[0]
     for url, part in zip(urls, parts, strict=True):
+        if not len(part.table):
+            raise DatasetError(f"{url} has no pictures: all were rejected")
         if part.manifest.picture_size_px != first.manifest.picture_size_px:
             raise DatasetError(f"{url} has pictures of another size than {urls[0]}")
         if part.anchors.shape[1] != first.anchors.shape[1]:
@@ -109,10 +116,14 @@ class Order:
 
     def rows(self, step: int) -> Tensor:
         """The pictures of this process at a step: int64 (batch / world,)."""
+        return self.block(step, 1)[0]
+
+    def block(self, first: int, steps: int) -> Tensor:
+        """The same of several steps, which takes little longer than one: int64 (steps, batch / world)."""
         share = self.batch // self.world
-        place = step * self.batch + self.rank * share + torch.arange(share)
+        place = (first + torch.arange(steps))[:, None] * self.batch + self.rank * share + torch.arange(share)
         rows = torch.empty_like(place)
-        for epoch in range(int(place[0]) // self.pictures, int(place[-1]) // self.pictures + 1):
+        for epoch in range(int(place[0, 0]) // self.pictures, int(place[-1, -1]) // self.pictures + 1):
             here = place // self.pictures == epoch
             key = random.key_of(self.seed, f"training/epoch/{epoch}")
             rows[here] = random.permute(key, place[here] % self.pictures, self.pictures)
@@ -124,15 +135,30 @@ class _Steps(Dataset[Examples]):
 
     def __init__(self, material: Material, order: Order) -> None:
         self._material, self._order = material, order
+        self._first, self._rows = 0, torch.empty(0, 0, dtype=torch.int64)  # of a block of steps, once asked for
 
     def __getitem__(self, step: int) -> Examples:
-        return self._material.examples(self._order.rows(step))
+        if step // _BLOCK * _BLOCK != self._first or not len(self._rows):
+            self._first = step // _BLOCK * _BLOCK
+            self._rows = self._order.block(self._first, _BLOCK)
+        return self._material.examples(self._rows[step - self._first])
 
 
 def batches(material: Material, order: Order, first: int, last: int, loaders: int) -> Iterator[Examples]:
     """The batches of steps first .. last - 1, decoded ahead by so many other processes."""
     steps = _Steps(material, order)
     loader = DataLoader(
-        steps, batch_size=None, sampler=range(first, last), num_workers=loaders, prefetch_factor=4 if loaders else None
+        steps,
+        batch_size=None,
+        sampler=range(first, last),
+        num_workers=loaders,
+        prefetch_factor=_AHEAD if loaders else None,
+        worker_init_fn=_alone,
+        generator=torch.Generator(),  # or else the loader takes a number from the global one
     )
     return iter(loader)
+
+
+def _alone(loader: int) -> None:
+    """Keep Ctrl-C and the like from a loader's process: it ends when the training does."""
+    os.setpgid(0, 0)

@@ -5,9 +5,9 @@ This module is light: it imports no network. Files named here are read when the 
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from synth.section import Section
+from synth.section import InputFile, Section
 
 
 class RateSettings(Section):
@@ -26,6 +26,12 @@ class TrainingSection(Section):
     seed: int = Field(1, ge=0, le=2**63 - 1)
     data: tuple[str, ...] = Field(min_length=1, description="finished datasets: folders")
     steps: int = Field(ge=1)
+    horizon: int | None = Field(
+        None, ge=1, description="steps over which all that changes with time is spread; null: just those that are done"
+    )
+    cool_down: int = Field(
+        0, ge=0, description="last steps, in which the rate falls straight to what is left at the end"
+    )
     batch: int = Field(ge=2, description="pictures a step, over all processes together")
     rate: RateSettings
     weight_decay: float = Field(0.05, ge=0)
@@ -35,6 +41,12 @@ class TrainingSection(Section):
     threads: int = Field(2, ge=1, le=256, description="CPU threads of the training process")
     loaders: int = Field(1, ge=0, le=64, description="processes that read and decode pictures; 0: none beside")
     checkpoint_minutes: float = Field(5, gt=0)
+
+    @model_validator(mode="after")
+    def _ends_before_the_horizon(self) -> "TrainingSection":
+        if self.horizon is not None and self.horizon < self.steps:
+            raise ValueError(f"horizon {self.horizon} is nearer than the last of {self.steps} steps")
+        return self
 
 
 class RecogniserShape(Section):
@@ -68,8 +80,92 @@ class EncoderTraining(TrainingSection):
     augmentation: Augmentation = Augmentation()
     scale: float = Field(32, gt=0, description="of the softmax's cosines")
     margin: float = Field(0.35, ge=0, lt=1.5, description="radians, reached after half of the steps")
-    readout: float = Field(1.0, ge=0, description="weight of reading the identity vectors back from the embeddings")
-    class_rate: float = Field(2.0, gt=0, description="learning rate of the class centres, in that of the network")
+    readout: float = Field(20.0, ge=0, description="weight of reading the identity vectors back from the embeddings")
+    class_rate: float = Field(1.0, gt=0, description="learning rate of the class centres, in that of the network")
 
 
-TrainingSettings = Annotated[EncoderTraining, Field(discriminator="kind")]
+class Vec2FaceShape(Section):
+    """How large a Vec2Face of our own is; the defaults make a file of 10 MB."""
+
+    width: int = Field(192, ge=8, description="of a token; a multiple of `heads`")
+    heads: int = Field(4, ge=1, description="of attention")
+    encoder_blocks: int = Field(2, ge=1)
+    decoder_blocks: int = Field(4, ge=1)
+    grid: int = Field(128, ge=8, description="channels of the grid of 7 x 7 places that pixels are made from")
+    channels: int = Field(32, ge=8, description="of the finest maps, 56 x 56; a multiple of `groups`")
+    factors: tuple[int, int, int, int] = Field((1, 2, 3, 4), description="of channels, from the finest to the grid's")
+    blocks: int = Field(1, ge=1, description="per level")
+    groups: int = Field(8, ge=1, description="of channels that are normalised together")
+    pose_channels: tuple[int, int, int, int] = Field((16, 32, 48, 64), description="that read pictures of landmarks")
+    style: int = Field(24, ge=1, le=256, description="numbers that stand for what no attribute says")
+
+    @model_validator(mode="after")
+    def _divisible(self) -> "Vec2FaceShape":
+        if self.width % self.heads or self.channels % self.groups:
+            raise ValueError("width must be a multiple of heads, and channels one of groups")
+        return self
+
+
+class DrawingWeights(Section):
+    """What counts how much in the loss of a Vec2Face of our own."""
+
+    pixels: float = Field(1.0, ge=0, description="absolute differences, at three scales")
+    structure: float = Field(0.3, ge=0, description="1 - SSIM of grey pictures")
+    texture: float = Field(0.5, ge=0, description="difference in the amount of fine detail")
+    features: float = Field(0.5, ge=0, description="difference of the encoder's maps")
+    identity: float = Field(0.5, ge=0, description="1 - cosine of the wanted vector and that of the drawn picture")
+    style: float = Field(2e-4, ge=0, description="for each nat by which pictures' styles tell more than chance")
+    adversary: float = Field(0.4, ge=0, description="length of its gradient at the last layer, in that of all others")
+
+
+class Vec2FaceTraining(TrainingSection):
+    """Vec2Face with conditions (Vec2Face+) from the vectors of a frozen encoder; see `synth.training.vec2face`."""
+
+    kind: Literal["vec2face"] = "vec2face"
+    encoder: InputFile = InputFile(url="builtin://encoder.safetensors")
+    conditions: tuple[str, ...] | None = Field(None, description="names of attributes; null: all that there are")
+    shape: Vec2FaceShape = Vec2FaceShape()
+    weights: DrawingWeights = DrawingWeights()
+    dropped_share: float = Field(0.8, ge=0, le=0.97, description="of 49 tokens, dropped from every picture")
+    mask_rate: tuple[float, float] = Field((0.8, 0.9), description="lowest and highest, uniform between")
+    means: float = Field(0.5, ge=0, le=1, description="share of pictures drawn from their person's mean vector")
+    sampled: float = Field(0.25, ge=0, lt=1, description="share of each batch drawn from vectors of nobody's pictures")
+    adversary_from: float = Field(0.5, ge=0, le=1, description="share of the steps after which the adversary begins")
+    adversary_channels: int = Field(24, ge=4)
+    average: float = Field(0.998, ge=0, lt=1, description="kept per step of the slow average that is exported")
+
+
+class DiffusionShape(Section):
+    """How large a diffusion network is: levels of a UNet on pictures that are folded by `patch`."""
+
+    widths: tuple[int, ...] = Field((64, 112, 128), min_length=1, description="channels of each level")
+    attention_from: int = Field(2, ge=0, description="levels from this on attend to the conditions on the way up")
+    blocks: int = Field(1, ge=1, description="per level on the way down, and one more on the way up")
+    heads: int = Field(4, ge=1, description="of attention")
+    groups: int = Field(16, ge=1, description="of channels that are normalised together")
+    tokens: int = Field(4, ge=1, description="that tell the person, and as many for the attributes")
+    token_width: int = Field(128, ge=8)
+    places: int = Field(8, ge=0, description="learned maps of where a place is")
+    patch: int = Field(4, ge=1, description="side in pixels of what becomes one place")
+
+
+class DiffusionTraining(TrainingSection):
+    """Pixel diffusion from the vectors of a frozen encoder and from attributes; see `synth.training.diffusion`."""
+
+    kind: Literal["diffusion"] = "diffusion"
+    encoder: InputFile = InputFile(url="builtin://encoder.safetensors")
+    conditions: tuple[str, ...] | None = Field(None, description="names of attributes; null: all that there are")
+    shape: DiffusionShape = DiffusionShape()
+    means: float = Field(0.5, ge=0, le=1, description="share of pictures drawn from their person's mean vector")
+    drop_identity: float = Field(0.1, ge=0, le=1, description="chance that the person is not told")
+    drop_attributes: float = Field(0.1, ge=0, le=1, description="chance that the attributes are not told")
+    noise_mean: float = Field(0.4, description="of the logit of the share of noise: above zero, more noise")
+    noise_std: float = Field(1.0, gt=0)
+    least_noise: float = Field(0.05, gt=0, le=1, description="share of noise below which errors count no more")
+    likeness: float = Field(0.5, ge=0, description="weight of the encoder's look at predicted pictures")
+    likeness_share: float = Field(0.25, ge=0, le=1, description="share of each batch that it looks at")
+    likeness_from: float = Field(0.3, ge=0, le=1, description="share of the steps before it begins")
+    average: float = Field(0.999, ge=0, lt=1, description="kept per step of the slow average that is exported")
+
+
+TrainingSettings = Annotated[DiffusionTraining | EncoderTraining | Vec2FaceTraining, Field(discriminator="kind")]

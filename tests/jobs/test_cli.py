@@ -38,12 +38,14 @@ def test_the_verbs_and_flags_are_these() -> None:
     }
     assert surface == {
         "build": ["--address", "--allow-cpu", "--out", "--plots", "--set", "--workers", "recipe"],
+        "embed": ["--encoder", "--output", "-o", "url"],
         "fit-prior": ["--column", "--components", "--labels", "--output", "-o", "embeddings"],
         "measure": ["--column", "--max-cosine", "embeddings"],
         "plan": ["--allow-cpu", "--set", "--workers", "recipe"],
         "preview": ["--allow-cpu", "--output", "--people", "--set", "--sweep", "--views", "-o", "recipe"],
         "recipes": ["--attributes", "--schema", "name"],
         "status": ["url"],
+        "train-model": ["--data", "--out", "--set", "--settings", "kind"],
         "verify": ["--drop-damaged", "url"],
     }
 
@@ -65,7 +67,7 @@ CROWD = ("--set", "identities.count=2000", "--set", "identities.separation.max_c
         (["status", "nowhere"], "holds no plan"),
         (["verify", "nowhere"], "holds no plan"),
         (["recipes", "nothing"], "no shipped recipe 'nothing'"),
-        (["recipes", "--attributes", "oil"], "unknown renderer 'oil'; there are: arc2face, barcode, head"),
+        (["recipes", "--attributes", "oil"], "unknown renderer 'oil'; there are: arc2face, barcode, diffusion, head"),
     ],
 )
 def test_a_mistake_costs_one_line_and_exit_code_1(

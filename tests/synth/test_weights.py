@@ -54,6 +54,16 @@ def test_tensors_come_back_as_they_were_saved(tmp_path: Path, zipped: bool) -> N
     assert same(read_weights(InputFile(url=f"{tmp_path}/w.safetensors")), TENSORS)
 
 
+def test_no_length_of_a_header_is_taken_for_another_format(tmp_path: Path) -> None:
+    """One in 32 files begins with the byte 0x80, as pickles do."""
+    path, begins = tmp_path / "w.safetensors", set[int]()
+    for extra in range(0, 256, 8):
+        save_file(TENSORS, path, {"note": "x" * extra})
+        begins.add(path.read_bytes()[0])
+        assert same(read_weights(InputFile(url=str(path))), TENSORS)
+    assert 0x80 in begins
+
+
 def test_tensors_are_found_under_the_first_of_the_keys_that_is_there(tmp_path: Path) -> None:
     checkpoint = {"model": TENSORS, "epoch": 3, "optimizer": {"state": {}}, "args": Namespace(lr=0.1)}
     file = saved(tmp_path / "w.pth", checkpoint)

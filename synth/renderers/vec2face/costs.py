@@ -19,6 +19,7 @@ from synth.renderers.vec2face.network import FEATURE_DIMENSION, SIDE_PX, SIZES, 
 from synth.renderers.vec2face.pixels import PixelDecoder
 from synth.renderers.vec2face.pose_network import PoseNetwork, yaw_deg
 from synth.renderers.vec2face.quick import OneByOne, quicken
+from synth.renderers.vec2face.trained import ToldSizes, ToldVec2Face
 
 
 def vec2face_cost(settings: Vec2FaceSettings, backend: Backend, encoders: Mapping[str, Cost]) -> Cost:
@@ -39,10 +40,7 @@ def _autoencoder(settings: Vec2FaceSettings, backend: Backend, plus: bool) -> Co
     with torch.device("meta"):
         network = FeatureAutoencoder(sizes).to(dtype).requires_grad_(False)
     if settings.optimise is None:
-        quicken(network)
-        if backend.device == "cpu":  # which `quicken` cannot tell from a network on the meta device
-            assert isinstance(network.im_decoder, PixelDecoder)
-            network.im_decoder = OneByOne(network.im_decoder)
+        _quickened(network, backend)
 
     def draw() -> Tensor:
         with torch.device("meta"), torch.set_grad_enabled(settings.optimise is not None):
@@ -55,6 +53,33 @@ def _autoencoder(settings: Vec2FaceSettings, backend: Backend, plus: bool) -> Co
             return pixels
 
     return measured_cost((network,), count, draw)
+
+
+def told_cost(sizes: ToldSizes, dropped_share: float, backend: Backend) -> Cost:
+    """The cost of pictures by a network of our own. What posing the head takes is left out."""
+    count, dtype = backend.micro_batch, backend.torch_dtype
+    with torch.device("meta"):
+        network = ToldVec2Face(sizes).to(dtype).requires_grad_(False)
+    _quickened(network.autoencoder, backend)
+
+    def draw() -> Tensor:
+        with torch.device("meta"), torch.inference_mode():
+            told, style = torch.rand(count, sizes.told), torch.rand(count, sizes.style)
+            mask = token_mask(torch.rand(count, PLACES), torch.rand(count), dropped_share)
+            spoken = network.told(torch.cat((told, style), 1).to(dtype))
+            posed = network.pose(torch.rand(count, 3, SIDE_PX, SIDE_PX, dtype=dtype))
+            pixels: Tensor = network(torch.rand(count, sizes.dimension, dtype=dtype), mask, posed + spoken)
+            return pixels.float().clamp(-1, 1)
+
+    return measured_cost((network,), count, draw)
+
+
+def _quickened(network: FeatureAutoencoder, backend: Backend) -> None:
+    """As on the backend's device, which `quicken` cannot tell from the meta device."""
+    quicken(network)
+    if backend.device == "cpu":
+        assert isinstance(network.im_decoder, PixelDecoder)
+        network.im_decoder = OneByOne(network.im_decoder)
 
 
 def _condition(width: int, backend: Backend) -> Cost:

@@ -1,8 +1,9 @@
 """The Vec2Face network: a feature-masked autoencoder, and a decoder from its tokens to pixels.
 
 Names and shapes are those of the published checkpoints, layers that inference never uses included, so that official
-weights load strictly. What the published code does unusually is kept, since the weights were trained with it; comments
-say where. This module does not know where features, masks or weights come from.
+weights load strictly; networks of our own are smaller, and do without those layers. What the published code does
+unusually is kept, since the weights were trained with it; comments say where. This module does not know where features,
+masks or weights come from.
 
 Source: Wu et al., "Vec2Face: Scaling face dataset generation with loosely constrained vectors", ICLR 2025,
 arXiv 2409.02979; its repository HaiyuWu/Vec2Face (MIT) for names, shapes and constants.
@@ -37,6 +38,8 @@ class Sizes:
     decoder_blocks: int = 8
     decoder_heads: int = 16
     pixels: PixelSizes = field(default_factory=PixelSizes)
+    dimension: int = FEATURE_DIMENSION
+    spare_layers: bool = True  # also those that are not used where there always is a condition
 
 
 #: The published sizes, and a tiny one for tests.
@@ -122,21 +125,24 @@ class FeatureAutoencoder(nn.Module):
         super().__init__()
         width = sizes.width
         self.token_emb = _TokenPlaces(width)
-        self.latent_prior_proj_f = nn.Linear(FEATURE_DIMENSION, width)
+        self.latent_prior_proj_f = nn.Linear(sizes.dimension, width)
         self.feature_token = nn.Linear(1, PLACES)
-        self.center_token = nn.Linear(width, PLACES)  # unused
+        if sizes.spare_layers:
+            self.center_token = nn.Linear(width, PLACES)  # unused
         self.im_decoder: nn.Module = PixelDecoder(sizes.pixels)
         self.im_decoder_proj = nn.Linear(width, sizes.pixels.channels_in)
-        self.patch_embed = _Unused("proj", nn.Conv2d(3, width, 16, 16))
+        if sizes.spare_layers:
+            self.patch_embed = _Unused("proj", nn.Conv2d(3, width, 16, 16))
         self.blocks = nn.Sequential(*(_Block(width, sizes.encoder_heads) for _ in range(sizes.encoder_blocks)))
         self.norm = nn.LayerNorm(width, eps=_EPSILON)
-        self.decoder_embed = nn.Linear(width, width)
+        if sizes.spare_layers:
+            self.decoder_embed = nn.Linear(width, width)
         self.decoder_pos_embed_learned = nn.Parameter(torch.zeros(1, PLACES + 1, width))
         self.decoder_blocks = nn.Sequential(*(_Block(width, sizes.decoder_heads) for _ in range(sizes.decoder_blocks)))
         self.decoder_norm = nn.LayerNorm(width, eps=_EPSILON)
 
     def forward(self, feature: Tensor, mask: TokenMask, condition: Tensor | None = None) -> Tensor:
-        """Pictures float (B, 3, 112, 112), RGB, mostly within [-1, 1], of features (B, 512) at their full length.
+        """Pictures float (B, 3, 112, 112), RGB, mostly within [-1, 1], of features (B, D) at their full length.
 
         `condition` (B, W), where there is one, fills the masked places instead of the feature's own token.
         """
@@ -162,7 +168,7 @@ class FeatureAutoencoder(nn.Module):
             kept = self.decoder_embed(kept)
             filling = kept[:, :1]
         else:  # trained without decoder_embed
-            filling = condition[:, None]
+            filling = condition[:, None].to(kept.dtype)  # under autocast they differ
         tokens = filling.expand(-1, PLACES + 1, -1)
         tokens = tokens.scatter(1, mask.kept[..., None].expand_as(kept), kept)
         masked = functional.pad(mask.replaced, (1, 0))[..., None]
@@ -175,10 +181,9 @@ class FeatureAutoencoder(nn.Module):
 class PoseCondition(nn.Module):
     """From a picture of landmarks to the condition of Vec2Face+ (arXiv 2507.17192), with the published names."""
 
-    def __init__(self, width: int = 768) -> None:
+    def __init__(self, width: int = 768, channels: tuple[int, int, int, int] = (32, 64, 128, 256)) -> None:
         super().__init__()
-        channels = (3, 32, 64, 128, 256)
-        for layer, (before, after) in enumerate(pairwise(channels), start=1):
+        for layer, (before, after) in enumerate(pairwise((3, *channels)), start=1):
             self.add_module(f"conv{layer}", nn.Conv2d(before, after, 3, stride=2, padding=1))
         self.linear = nn.Linear(channels[-1] * _SIDE**2, width)
 

@@ -1,15 +1,18 @@
 """From a 7 x 7 grid of tokens to a picture: the decoder of a VQGAN, as Vec2Face's checkpoints have it.
 
+Networks of our own are smaller, and their finest maps are half the picture's size: the last convolution then gives the
+2 x 2 pixels of each place at once (pixel shuffle).
+
 Source: Esser et al., "Taming Transformers for High-Resolution Image Synthesis", CVPR 2021; constants of
 `configs/vec2face/vqgan.yaml` in HaiyuWu/Vec2Face (MIT). This module does not know what the grid says.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-_GROUPS = 32
 _EPSILON = 1e-6
 _FINE = 3  # levels
 
@@ -19,13 +22,15 @@ class PixelSizes:
     """How large the decoder is; the defaults are the published ones."""
 
     channels_in: int = 256
-    channels: int = 128  # at full resolution; times a factor at each coarser level
-    factors: tuple[int, ...] = (1, 1, 2, 2, 4)  # from full resolution, 112 px, to the grid's own, 7
+    channels: int = 128  # of the finest maps; times a factor at each coarser level
+    factors: tuple[int, ...] = (1, 1, 2, 2, 4)  # from the finest maps, 112 px, to the grid's own, 7
     blocks: int = 2  # per level
+    groups: int = 32  # of channels that are normalised together
+    shuffle: int = 1  # pixels along each side of a place of the finest maps
 
 
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(_GROUPS, channels, eps=_EPSILON)
+def _norm(channels: int, groups: int) -> nn.GroupNorm:
+    return nn.GroupNorm(groups, channels, eps=_EPSILON)
 
 
 def _conv(before: int, after: int, bias: bool = True) -> nn.Conv2d:
@@ -33,11 +38,11 @@ def _conv(before: int, after: int, bias: bool = True) -> nn.Conv2d:
 
 
 class _Residual(nn.Module):
-    def __init__(self, before: int, after: int) -> None:
+    def __init__(self, before: int, after: int, groups: int) -> None:
         super().__init__()
-        self.norm1 = _norm(before)
+        self.norm1 = _norm(before, groups)
         self.conv1 = _conv(before, after, bias=False)
-        self.norm2 = _norm(after)
+        self.norm2 = _norm(after, groups)
         self.conv2 = _conv(after, after, bias=False)
         self.nin_shortcut = nn.Conv2d(after, after, 1, bias=False) if before != after else None
 
@@ -63,10 +68,11 @@ class Upsample(nn.Module):
 
 
 class _Level(nn.Module):
-    def __init__(self, before: int, after: int, blocks: int, upsample: bool) -> None:
+    def __init__(self, widths: list[int], groups: int, upsample: bool) -> None:
+        """`widths`: channels that come in, and after each block."""
         super().__init__()
-        inputs = [before] + [after] * (blocks - 1)
-        self.block = nn.Sequential(*(_Residual(each, after) for each in inputs))
+        after = widths[-1]
+        self.block = nn.Sequential(*(_Residual(*pair, groups) for pair in pairwise(widths)))
         self.upsample = Upsample(after) if upsample else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,10 +81,10 @@ class _Level(nn.Module):
 
 
 class _Middle(nn.Module):
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
-        self.block_1 = _Residual(channels, channels)
-        self.block_2 = _Residual(channels, channels)
+        self.block_1 = _Residual(channels, channels, groups)
+        self.block_2 = _Residual(channels, channels, groups)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.block_2(self.block_1(x))
@@ -92,28 +98,30 @@ class PixelDecoder(nn.Module):
         super().__init__()
         widths = [sizes.channels * factor for factor in sizes.factors]
         self.conv_in = _conv(sizes.channels_in, widths[-1])
-        self.mid = _Middle(widths[-1])
+        self.mid = _Middle(widths[-1], sizes.groups)
         before = [*widths[1:], widths[-1]]
         self.up = nn.ModuleList(
-            _Level(before[level], widths[level], sizes.blocks, upsample=level > 0) for level in range(len(widths))
+            _Level([before[level], *[widths[level]] * sizes.blocks], sizes.groups, upsample=level > 0)
+            for level in range(len(widths))
         )
-        self.norm_out = _norm(widths[0])
-        self.conv_out = _conv(widths[0], 3)
+        self.norm_out = _norm(widths[0], sizes.groups)
+        self.conv_out = _conv(widths[0], 3 * sizes.shuffle**2)
+        self._shuffle = sizes.shuffle
 
     def forward(self, grid: Tensor) -> Tensor:
         """Pictures float (B, 3, 16 H, 16 W), mostly within [-1, 1], of a grid (B, channels, H, W)."""
         return self.fine(self.coarse(grid))
 
     def coarse(self, grid: Tensor) -> Tensor:
-        """The first half, where weights are large and maps small: up to maps (B, channels, 4 H, 4 W)."""
+        """The first part, where weights are large and maps small: all but the three finest levels."""
         x: Tensor = self.mid(self.conv_in(grid))
         for level in reversed(self.up[_FINE:]):
             x = level(x)
         return x
 
     def fine(self, x: Tensor) -> Tensor:
-        """The second half, where weights are small and maps large."""
+        """The rest, where weights are small and maps large."""
         for level in reversed(self.up[:_FINE]):
             x = level(x)
         picture: Tensor = self.conv_out(functional.silu(self.norm_out(x)))
-        return picture
+        return picture if self._shuffle == 1 else functional.pixel_shuffle(picture, self._shuffle)

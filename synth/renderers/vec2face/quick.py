@@ -1,4 +1,4 @@
-"""The same network, quicker: layers exchanged for others that give the same numbers up to rounding, for inference only.
+"""The same network, quicker: layers exchanged for others that give the same numbers up to rounding.
 
 What it changes, and why (figures in `bench/results/`):
 - Doubling a picture by nearest neighbours and then convolving it 3 x 3 is one transposed convolution 4 x 4 of stride 2,
@@ -29,6 +29,19 @@ class DoublingConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', 2 H, 2 W)."""
         return functional.conv_transpose2d(x, self.weight, self.bias, stride=2, padding=1)
+
+
+class LearningDoubling(nn.Module):
+    """The same for training: the 3 x 3 kernel stays the parameter, by its own name."""
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = convolution
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', 2 H, 2 W)."""
+        kernel = doubling_kernel(self.conv.weight)
+        return functional.conv_transpose2d(x, kernel, self.conv.bias, stride=2, padding=1)
 
 
 def doubling_kernel(kernel: Tensor) -> Tensor:
@@ -73,6 +86,15 @@ class OneByOne(nn.Module):
         grid = grid.contiguous(memory_format=torch.channels_last)
         coarse = self.decoder.coarse(grid)
         return torch.cat([self.decoder.fine(coarse[row : row + 1]) for row in range(len(grid))])
+
+
+def quicken_training(network: FeatureAutoencoder) -> None:
+    """Exchange what can be exchanged in a network that is to be trained; the names of its weights stay."""
+    decoder = network.im_decoder
+    assert isinstance(decoder, PixelDecoder)
+    for level in decoder.up:
+        if isinstance(level.upsample, Upsample):
+            level.upsample = LearningDoubling(level.upsample.conv)
 
 
 def quicken(network: FeatureAutoencoder) -> None:

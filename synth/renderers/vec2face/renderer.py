@@ -42,7 +42,8 @@ from synth.weights import load_weights, read_weights, refuse_unfit
 _MODEL, _POSE_MODEL = "model_vec2face", "pose_model"
 
 
-def _mask_rate(law: Normal) -> Attribute:
+def mask_rate(law: Normal) -> Attribute:
+    """The attribute, with the law by which a renderer draws it."""
     return Attribute(
         "Share of the tokens that are replaced by the whole feature: more gives pictures that differ more.",
         default=law.mean,
@@ -59,7 +60,7 @@ class Vec2FaceRenderer:
     revision: ClassVar[int] = 1
     attributes: ClassVar[Mapping[str, Attribute]] = {
         # Published: truncated normal, `image_generation.py`.
-        "mask_rate": _mask_rate(Normal(mean=0.15, std=0.25, low=0.1, high=1.0)),
+        "mask_rate": mask_rate(Normal(mean=0.15, std=0.25, low=0.1, high=1.0)),
         "yaw_deg": POSE["yaw_deg"],
     }
 
@@ -139,7 +140,7 @@ class Vec2FaceRenderer:
         if self._settings.optimise is None:
             with torch.inference_mode():
                 pixels = draw(feature)
-            return Portraits(_bytes(pixels), None)  # made out here, it is an ordinary tensor
+            return Portraits(in_bytes(pixels), None)  # made out here, it is an ordinary tensor
         return self._search(views, feature, draw)
 
     def _feature(self, views: Views) -> Tensor:
@@ -155,7 +156,7 @@ class Vec2FaceRenderer:
         targets = [make(views) for make in self._targets]
         found = optimise(draw, feature, targets, settings.steps, settings.rate)
         met = {f"{target.name}_met": found.met[:, at].float() for at, target in enumerate(targets)}
-        return Portraits(_bytes(found.pixels), None, {**met, "steps": found.steps.float()})
+        return Portraits(in_bytes(found.pixels), None, {**met, "steps": found.steps.float()})
 
 
 class Vec2FacePlusRenderer(Vec2FaceRenderer):
@@ -163,7 +164,7 @@ class Vec2FacePlusRenderer(Vec2FaceRenderer):
 
     attributes: ClassVar[Mapping[str, Attribute]] = {
         # Published: `pose_control.py`.
-        "mask_rate": _mask_rate(Normal(mean=0.85, std=0.05, low=0.8, high=0.9)),
+        "mask_rate": mask_rate(Normal(mean=0.85, std=0.05, low=0.8, high=0.9)),
         **POSE,
     }
 
@@ -222,7 +223,7 @@ def _loaded(settings: Vec2FaceSettings) -> FeatureAutoencoder:
     return network
 
 
-def _bytes(pixels: Tensor) -> Tensor:
+def in_bytes(pixels: Tensor) -> Tensor:
     """Pixels float (B, 3, H, W) in [-1, 1] as uint8 (B, H, W, 3): cut off, as the published code does.
 
     Raises RenderError where a number overflowed.

@@ -1,0 +1,183 @@
+"""The diffusion network of our own: diffusers' UNet on pictures folded into small maps, told a person and attributes.
+
+A picture is folded by `patch`: 112 px of 3 colours become 28 x 28 places of 48 numbers, without an autoencoder. The
+UNet predicts the picture itself, not noise (Li and He, "Back to basics: let denoising generative models denoise", arXiv
+2511.13720). It is told the conditions twice: as tokens that it attends to, and as numbers that scale and shift its
+channels together with the time, from which it learns fastest. Maps that are learned with the weights tell every place
+where it is. This module does not know how pictures are sampled, nor how the network is trained.
+
+Shapes: B pictures, H x H pixels, D dimensions of an embedding, C numbers that tell attributes (`synth.conditions`), K
+tokens of A numbers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+from torch.nn import functional
+
+from samplers.errors import MissingPackageError
+from synth.renderers.diffusion.quick import quicken
+
+SIDE_PX: Final = 112
+_TIMES: Final = 1000.0  # the UNet's embedding of time is made for numbers up to this
+
+
+@dataclass(frozen=True)
+class DiffusionSizes:
+    """How large a network is, and what it is told."""
+
+    dimension: int  # of embeddings
+    told: int  # numbers that tell the attributes
+    widths: tuple[int, ...] = (64, 112, 128)  # channels of each level; every level but the first halves the maps
+    attention_from: int = 2  # levels from this on attend on the way up; the middle always does
+    blocks: int = 1  # per level on the way down, and one more on the way up
+    heads: int = 4
+    groups: int = 16  # of channels that are normalised together
+    tokens: int = 4  # of the person, and as many of the attributes
+    token_width: int = 128
+    places: int = 8  # learned maps of where a place is
+    patch: int = 4  # side in pixels of what becomes one place
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for sizes that do not go together."""
+        halvings = len(self.widths) - 1
+        if not self.widths or SIDE_PX % (self.patch << halvings):
+            raise ValueError(f"{SIDE_PX} px are not patches of {self.patch} px that can be halved {halvings} times")
+        if any(width % self.groups or width % self.heads for width in self.widths):
+            raise ValueError(f"widths must be multiples of {self.groups} groups and of {self.heads} heads")
+
+    @property
+    def side(self) -> int:
+        """Of the folded pictures, in places."""
+        return SIDE_PX // self.patch
+
+    @property
+    def channels(self) -> int:
+        """Of the folded pictures."""
+        return 3 * self.patch**2
+
+    @property
+    def whole(self) -> int:
+        """Numbers of all conditions together, with two that say which of them are known."""
+        return self.dimension + self.told + 2
+
+    def unet(self) -> dict[str, Any]:
+        """In the words of diffusers' `UNet2DConditionModel`."""
+        levels = range(len(self.widths))
+        up = ["CrossAttnUpBlock2D" if level >= self.attention_from else "UpBlock2D" for level in levels]
+        return {
+            "sample_size": self.side,
+            "in_channels": self.channels + self.places,
+            "out_channels": self.channels,
+            "block_out_channels": self.widths,
+            "layers_per_block": self.blocks,
+            "down_block_types": ("DownBlock2D",) * len(self.widths),
+            "mid_block_type": "UNetMidBlock2DCrossAttn",
+            "up_block_types": tuple(reversed(up)),
+            "attention_head_dim": self.heads,  # which diffusers takes for their number
+            "cross_attention_dim": self.token_width,
+            "norm_num_groups": self.groups,
+            "class_embed_type": "projection",
+            "projection_class_embeddings_input_dim": self.whole,
+            "resnet_time_scale_shift": "scale_shift",
+        }
+
+    def document(self) -> dict[str, Any]:
+        """As it is stored beside weights."""
+        return asdict(self)
+
+    @classmethod
+    def parsed(cls, document: Any) -> "DiffusionSizes":
+        """What `document` gave. Raises ValueError for anything else."""
+        return TypeAdapter(cls).validate_python(document)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What the network is told of B pictures; what is not known does not count."""
+
+    identity: Tensor  # float32 (B, D), unit length
+    told: Tensor  # float32 (B, C)
+    knows_identity: Tensor  # bool (B,)
+    knows_told: Tensor  # bool (B,)
+
+    def of_nobody(self) -> "Conditions":
+        """The same pictures, but the person is not told."""
+        return replace(self, knows_identity=torch.zeros_like(self.knows_identity))
+
+
+@dataclass(frozen=True)
+class Read:
+    """Conditions as the UNet takes them: read once for all steps."""
+
+    tokens: Tensor  # (B, K, A)
+    whole: Tensor  # (B, D + C + 2)
+
+    def beside(self, other: "Read") -> "Read":
+        """These pictures, and behind them the other's."""
+        return Read(torch.cat((self.tokens, other.tokens)), torch.cat((self.whole, other.whole)))
+
+
+class DiffusionNetwork(nn.Module):
+    """From pictures with noise to pictures; see the module. Raises MissingPackageError without diffusers."""
+
+    def __init__(self, sizes: DiffusionSizes) -> None:
+        super().__init__()
+        try:
+            from diffusers import UNet2DConditionModel
+            from diffusers.models.attention_processor import AttnProcessor
+        except ImportError as missing:
+            raise MissingPackageError(
+                "the diffusion renderer needs diffusers: pip install 'hypersynth[models]'"
+            ) from missing
+        self.sizes = sizes
+        self.unet = UNet2DConditionModel(**sizes.unet())
+        # Written out: few places gain nothing from a fused kernel, whose way back is slow on a CPU.
+        self.unet.set_attn_processor(AttnProcessor())
+        quicken(self.unet)
+        self.identity_tokens = nn.Linear(sizes.dimension, sizes.tokens * sizes.token_width)
+        self.told_tokens = nn.Linear(sizes.told, sizes.tokens * sizes.token_width)
+        self.no_identity = nn.Parameter(torch.zeros(sizes.tokens, sizes.token_width))
+        self.no_told = nn.Parameter(torch.zeros(sizes.tokens, sizes.token_width))
+        self.places = nn.Parameter(torch.randn(sizes.places, sizes.side, sizes.side))
+
+    def read(self, conditions: Conditions) -> Read:
+        """What `forward` is told."""
+        dtype, shape = self.places.dtype, (-1, self.sizes.tokens, self.sizes.token_width)
+        knows_identity, knows_told = conditions.knows_identity[:, None], conditions.knows_told[:, None]
+        # Numbers of a size near one, as those that tell attributes are.
+        identity = (conditions.identity * self.sizes.dimension**0.5).to(dtype) * knows_identity
+        told = conditions.told.to(dtype) * knows_told
+        of_person = self.identity_tokens(identity).view(shape)
+        of_picture = self.told_tokens(told).view(shape)
+        of_person = torch.where(knows_identity[..., None], of_person, self.no_identity.to(of_person.dtype))
+        of_picture = torch.where(knows_told[..., None], of_picture, self.no_told.to(of_picture.dtype))
+        whole = torch.cat((identity, told, knows_identity.to(dtype), knows_told.to(dtype)), 1)
+        return Read(torch.cat((of_person, of_picture), 1), whole)
+
+    def forward(self, mixed: Tensor, noise_share: Tensor, read: Read) -> Tensor:
+        """Pictures float32 (B, 3, H, H), mostly within [-1, 1], of mixtures of pictures and noise (B, 3, H, H).
+
+        `noise_share` (B,) is t of `synth.renderers.diffusion.sampling`.
+        """
+        folded = functional.pixel_unshuffle(mixed.to(self.places.dtype), self.sizes.patch)
+        seen = torch.cat((folded, self.places.expand(len(folded), -1, -1, -1)), 1)
+        seen = seen.contiguous(memory_format=torch.channels_last)
+        clean: Tensor = self.unet(seen, noise_share * _TIMES, read.tokens, class_labels=read.whole, return_dict=False)[
+            0
+        ]
+        return functional.pixel_shuffle(clean.float(), self.sizes.patch)
+
+
+def describe_network(sizes: DiffusionSizes, conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """What the header of a file of weights says."""
+    return {
+        "sizes": sizes.document(),
+        "unet": sizes.unet(),  # for whoever builds it without Hypersynth
+        "dimension": sizes.dimension,
+        "conditions": list(conditions),
+    }

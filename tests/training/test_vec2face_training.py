@@ -1,0 +1,190 @@
+"""The training of Vec2Face: exact resume, losses that fall, and a file that opens as a renderer."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from jobs.recipe import load_recipe
+from samplers.attributes import neutral_attributes
+from samplers.errors import DatasetError
+from synth import conditions
+from synth.backend import Backend
+from synth.encoders.iresnet import IResNet, IResNetSizes
+from synth.network_file import header
+from synth.renderer import Equipment, Views, open_renderer, renderer_class
+from synth.renderers.settings import Vec2FaceTrainedSettings
+from synth.section import InputFile
+from synth.training.discriminator import PatchDiscriminator, being_taken, telling_apart
+from synth.training.loop import drawn_from, moment_at, train
+from synth.training.losses import differences, structural_likeness, texture_difference
+from synth.training.material import Material, open_material
+from synth.training.perception import Perception, unlike
+from synth.training.settings import Vec2FaceTraining
+from synth.training.vec2face import Vec2FaceTrainee
+from tests.conftest import build_here
+
+PEOPLE, VIEWS, DIMENSION = 6, 2, 16
+ENCODER = IResNetSizes.compact(8, (8, 8, 8, 8), (1, 1, 1, 1), DIMENSION)
+SHAPE = {
+    "width": 32, "encoder_blocks": 1, "decoder_blocks": 1, "grid": 16, "channels": 8, "factors": (1, 1, 1, 2),
+    "groups": 4, "pose_channels": (4, 4, 8, 8), "style": 4,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dozen pictures of procedural heads."""
+    folder = tmp_path_factory.mktemp("vec2face") / "heads"
+    few = {"identities.count": PEOPLE, "variations.views": VIEWS}
+    build_here(load_recipe("quickstart", few), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recogniser with random weights."""
+    path = tmp_path_factory.mktemp("encoder") / "encoder.safetensors"
+    with drawn_from(3, "test"):
+        save_file(IResNet(ENCODER).state_dict(), path, header("encoder", {"sizes": ENCODER.document()}))
+    return path
+
+
+def wanting(data: Path, encoder: Path, **changes: Any) -> Vec2FaceTraining:
+    given: dict[str, Any] = {
+        "name": "small", "data": (str(data),), "steps": 4, "batch": 8, "rate": {"peak": 3e-3}, "threads": 1,
+        "loaders": 0, "encoder": str(encoder), "shape": SHAPE, "adversary_from": 0.25, "adversary_channels": 4,
+    }  # fmt: skip
+    return Vec2FaceTraining(**{**given, **changes})
+
+
+def trained(settings: Vec2FaceTraining, folder: Path, **how: Any) -> Path | None:
+    material = open_material(settings.data, conditions.declared(settings.conditions))
+    return train(settings, material, Vec2FaceTrainee(settings, material, folder), folder, lambda _: None, **how)
+
+
+def test_a_training_that_was_interrupted_gives_the_same_weights(data: Path, encoder: Path, tmp_path: Path) -> None:
+    settings = wanting(data, encoder)
+    straight = trained(settings, tmp_path / "straight")
+    assert trained(settings, tmp_path / "halves", stop_after=2) is None
+    resumed = trained(settings, tmp_path / "halves")
+    assert straight is not None
+    assert resumed is not None
+    one, other = load_file(straight), load_file(resumed)
+    assert one.keys() == other.keys()
+    assert [name for name, values in one.items() if not torch.equal(values, other[name])] == []
+
+
+def test_the_file_opens_as_a_renderer_and_draws(data: Path, encoder: Path, tmp_path: Path) -> None:
+    path = trained(wanting(data, encoder, conditions=("yaw_deg", "glasses"), steps=1), tmp_path)
+    settings = Vec2FaceTrainedSettings(weights=str(path), conditions=("yaw_deg", "glasses"))
+    kind = renderer_class("vec2face_trained")
+    kind.preflight(settings)
+    assert kind.vector_dimension(settings) == DIMENSION
+    views = Views(
+        identity=torch.arange(2),
+        anchor=torch.eye(2, DIMENSION),
+        vector=torch.eye(2, DIMENSION),
+        norm=torch.ones(2),
+        attributes=neutral_attributes(kind.declare(settings), 2),
+        key=torch.tensor([[1, 2], [3, 4]]),
+        person=torch.tensor([[5, 6], [7, 8]]),
+    )
+    drawn = open_renderer(settings, Equipment(Backend(), {})).portraits(views)
+    assert drawn.images.shape == (2, 112, 112, 3)
+    assert load_file(path)["elsewhere.0.weight"].dtype == torch.float16
+
+
+def test_losses_fall_on_few_pictures(data: Path, encoder: Path, tmp_path: Path) -> None:
+    # Without what is drawn by chance in every step, so that few steps tell; the adversary must not undo what was
+    # learned.
+    settings = wanting(
+        data, encoder, steps=40, batch=4, conditions=("yaw_deg",), sampled=0.0, means=0.0, adversary_from=0.6,
+        rate={"peak": 1e-2, "warm_up": 0.1},
+    )  # fmt: skip
+    material = open_material(settings.data, conditions.declared(settings.conditions))
+    trainee = Vec2FaceTrainee(settings, material, tmp_path)
+    examples = material.examples(torch.arange(4))
+    found = [trainee.step(examples, moment_at(settings, step)) for step in range(40)]
+    for name in ("pixels", "structure", "features"):
+        assert _mean(found[-5:], name) < 0.8 * _mean(found[:5], name), name
+
+
+def _mean(found: list[dict[str, Tensor]], name: str) -> float:
+    return sum(float(each[name]) for each in found) / len(found)
+
+
+def test_every_network_in_training_learns(data: Path, encoder: Path, tmp_path: Path) -> None:
+    settings = wanting(data, encoder, adversary_from=0.0)
+    material = open_material(settings.data, conditions.declared(None))
+    trainee = Vec2FaceTrainee(settings, material, tmp_path)
+    networks = (trainee.network, trainee.posterior, trainee.adversary)
+    before = [{name: p.detach().clone() for name, p in each.named_parameters()} for each in networks]
+    for step in range(2):  # the readout of landmarks begins at zero: its first layer follows its last
+        found = trainee.step(material.examples(torch.arange(8)), moment_at(settings, step))
+    assert found.keys() > {"pixels", "structure", "texture", "features", "identity", "nats", "taken", "told_apart"}
+    for network, old in zip(networks, before, strict=True):
+        still = [name for name, p in network.named_parameters() if torch.equal(p, old[name])]
+        # What moves all verdicts alike gains on one side of the hinge what it loses on the other.
+        assert still == (["verdict.bias"] if network is trainee.adversary else [])
+
+
+def test_material_without_a_condition_is_refused(data: Path, encoder: Path, tmp_path: Path) -> None:
+    settings = wanting(data, encoder)
+    bare = open_material(settings.data, conditions.declared(("yaw_deg",)))
+    with pytest.raises(DatasetError, match=r"heads does not record pitch_deg: leave it out of `conditions`"):
+        Vec2FaceTrainee(settings, bare, tmp_path)
+
+
+def test_pictures_of_another_size_are_refused(dataset_folder: Path, encoder: Path, tmp_path: Path) -> None:
+    material: Material = open_material([str(dataset_folder)])
+    with pytest.raises(DatasetError, match=r"build the material with renderer\.size=112"):
+        Vec2FaceTrainee(wanting(dataset_folder, encoder, conditions=()), material, tmp_path)
+
+
+def test_a_width_that_heads_cannot_share_is_refused(data: Path, encoder: Path) -> None:
+    with pytest.raises(ValueError, match="width must be a multiple of heads"):
+        wanting(data, encoder, shape={"width": 30})
+
+
+def pictures(seed: int) -> Tensor:
+    return torch.rand(2, 3, 112, 112, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_losses_are_nothing_for_the_same_pictures(encoder: Path) -> None:
+    perception = Perception(InputFile(url=str(encoder)), torch.device("cpu"))
+    one, other, weight = pictures(1), pictures(2), torch.ones(112, 112)
+    same, unequal = perception.look(one), perception.look(other)
+    assert float(differences(one, one, weight)) == 0
+    assert float(texture_difference(one, one)) == 0
+    assert float(structural_likeness(one, one)) == pytest.approx(1)
+    assert float(unlike(same.maps, same.maps)) == 0
+    assert float(unlike(same.maps, unequal.maps)) > 0.01
+    assert torch.equal(same.maps[-1], perception.maps(one)[-1])
+    assert same.embedding.norm(dim=1).tolist() == pytest.approx([1, 1])
+
+
+def test_fine_detail_counts_wherever_it_lies() -> None:
+    checks = (torch.arange(112)[:, None] + torch.arange(112)).remainder(2).float().expand(1, 1, 112, 112)
+    flat = torch.full_like(checks, 0.5)
+    assert float(texture_difference(checks, 1 - checks)) < 1e-3
+    assert float(texture_difference(checks, flat)) > 0.3
+
+
+def test_an_adversary_learns_to_tell_noise_from_nothing() -> None:
+    with drawn_from(1, "adversary"):
+        judge = PatchDiscriminator(4).train()
+    descent = torch.optim.Adam(judge.parameters(), lr=0.01)
+    real, drawn = pictures(1), torch.zeros(2, 3, 112, 112)
+    losses = []
+    for _ in range(30):
+        loss = telling_apart(judge(real), judge(drawn))
+        descent.zero_grad()
+        loss.backward()
+        descent.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.6 * losses[0]
+    assert float(being_taken(judge(real))) < float(being_taken(judge(drawn)))

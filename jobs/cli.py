@@ -327,7 +327,8 @@ def train_model(
     settings: Annotated[
         str | None,
         typer.Option(
-            metavar="SETTINGS", help="a shipped settings file's name, or a YAML file  [default: KIND-gpu or KIND-cpu]"
+            metavar="SETTINGS",
+            help="a shipped settings file's name, or a YAML file; by itself KIND-gpu or KIND-cpu, as fits here",
         ),
     ] = None,
     data: Annotated[

@@ -74,15 +74,15 @@ def resume(folder: Path, origin: Origin, parts: Mapping[str, Any]) -> Progress:
     _refuse_another(folder, origin, kept)
     for name, part in parts.items():
         restore(part, kept["parts"][name])
-    return Progress(kept["step"], kept["seconds"], kept.get("noted", {}))
+    return Progress(kept["step"], kept["seconds"], kept["noted"])
 
 
 def _refuse_another(folder: Path, origin: Origin, kept: Mapping[str, Any]) -> None:
     if kept["settings"] != origin.settings:
-        what = f"with other settings{_difference(kept.get('document', {}), origin.document)}"
-    elif tuple(kept.get("data", origin.data)) != origin.data:
+        what = f"with other settings{_difference(kept['document'], origin.document)}"
+    elif tuple(kept["data"]) != origin.data:
         what = "on other pictures: a dataset was built anew under the same name"
-    elif kept.get("processes", origin.processes) != origin.processes:
+    elif kept["processes"] != origin.processes:
         what = f"in {kept['processes']} processes, not {origin.processes}, which see other random numbers"
     else:
         return

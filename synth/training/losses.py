@@ -14,8 +14,8 @@ _SSIM_STEADY = (0.01**2 * 4, 0.03**2 * 4)  # for pixels in [-1, 1]
 def margin_softmax(cosines: Tensor, labels: Tensor, scale: float, margin: float) -> Tensor:
     """ArcFace's loss, one number, of cosines (B, C) to class centres: the right one's angle counts as `margin` larger.
 
-    Where the enlarged angle would pass pi, the cosine is lowered by a straight line instead, so that the loss always
-    falls with the angle. Source: Deng et al., "ArcFace", CVPR 2019, equation 3; the straight line as in its code.
+    Where the enlarged angle would pass pi, the cosine itself is lowered instead, by so much that the loss still falls
+    with the angle. Source: Deng et al., "ArcFace", CVPR 2019, equation 3; its code lowers by another constant.
     """
     right = cosines.gather(1, labels[:, None])[:, 0].clamp(-1 + 1e-6, 1 - 1e-6)
     angle = right.acos() + margin

@@ -3,7 +3,7 @@
 This module is light: it imports no network. Files named here are read when the training begins, not before.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -166,6 +166,3 @@ class DiffusionTraining(TrainingSection):
     likeness_share: float = Field(0.25, ge=0, le=1, description="share of each batch that it looks at")
     likeness_from: float = Field(0.3, ge=0, le=1, description="share of the steps before it begins")
     average: float = Field(0.999, ge=0, lt=1, description="kept per step of the slow average that is exported")
-
-
-TrainingSettings = Annotated[DiffusionTraining | EncoderTraining | Vec2FaceTraining, Field(discriminator="kind")]

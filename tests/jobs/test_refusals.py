@@ -108,7 +108,7 @@ LIMIT, SPARE = "identities.separation.max_cosine", "identities.separation.candid
         ({PRIOR: "{kind: file, vectros: x.npy}"}, ["identities.prior.vectros: unknown key; did you mean vectors?"]),
         ({PRIOR: "{kind: file, vectors: FILES/good.npy, column: x}"}, ["a .npy file holds one array"]),
         ({PRIOR: "{kind: file, vectors: FILES/several.safetensors, column: x}"}, ["'x'; it has mirrored, vectors"]),
-        ({PRIOR: "{kind: file, vectors: 'ftp://host/x.npy'}"}, ["paths, s3:// and hf://, not from ftp://"]),
+        ({PRIOR: "{kind: file, vectors: 'ftp://host/x.npy'}"}, ["paths, s3://, hf:// and builtin://, not from ftp://"]),
         ({PRIOR: "{kind: file, vectors: {url: x, sha256: abc}}"}, ["identities.prior.vectors.sha256", "'abc'"]),
         ({PRIOR: "{kind: vmf}"}, ["identities.prior.concentration: this key is required"]),
         ({PRIOR: "{kind: vmf, concentration: -1}"}, ["identities.prior.concentration", "not -1"]),

@@ -15,7 +15,7 @@ from synth.anchors import write_anchors
 from synth.backend import Backend
 from synth.commit import commit_name, read_commit, tar_name
 from synth.encoders.barcode import BarcodeEncoder
-from synth.encoders.settings import BUILT_IN as ENCODERS
+from synth.encoders.settings import BarcodeEncoderSettings
 from synth.renderer import Portraits, Views
 from synth.renderers.barcode import BarcodeRenderer
 from synth.renderers.settings import BarcodeSettings
@@ -23,6 +23,8 @@ from synth.storage import LocalStorage
 from synth.views import attempt_index, draw_views
 from synth.workshop import ShardFailure, Workshop, WorkshopSpec
 from tests.synth.making import PEOPLE, VIEWS, Bench, spec
+
+ENCODERS = {"barcode": BarcodeEncoderSettings()}
 
 
 @pytest.fixture

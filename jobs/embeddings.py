@@ -4,6 +4,7 @@ This module does not know what a file's embeddings were made from.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from safetensors.torch import save as save_safetensors
@@ -17,7 +18,7 @@ from samplers.uniqueness import unique_so_far
 from synth.backend import Backend
 from synth.embeddings import read_embeddings, write_prior
 from synth.encoder import open_encoders
-from synth.encoders.settings import BUILT_IN, TrainedSettings
+from synth.encoders.settings import BUILT_IN, EncoderSettings, TrainedSettings
 from synth.files import open_file
 from synth.pictures import open_pictures
 from synth.section import InputFile
@@ -75,8 +76,7 @@ def embed_dataset(url: str, encoder: str, output: str) -> int:
     if not output.endswith(".safetensors"):
         raise DatasetError(f"{output}: embeddings are stored as .safetensors")
     pictures = open_pictures(url, {})
-    settings = BUILT_IN.get(encoder, TrainedSettings(weights=InputFile(url=encoder)))
-    network = open_encoders({encoder: settings}, Backend())[encoder]
+    network = open_encoders({encoder: _encoder(encoder)}, Backend())[encoder]
     found = []
     for first in range(0, len(pictures.table), _PICTURES_AT_ONCE):
         rows = range(first, min(first + _PICTURES_AT_ONCE, len(pictures.table)))
@@ -86,6 +86,15 @@ def embed_dataset(url: str, encoder: str, output: str) -> int:
     storage = open_storage(folder or ("/" if output.startswith("/") else "."))
     storage.replace(name, save_safetensors({"vectors": torch.cat(found), "labels": pictures.table.identity}))
     return len(pictures.table)
+
+
+def _encoder(name: str) -> EncoderSettings:
+    """A built-in encoder by its name, else one by its file."""
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    if "/" not in name and not Path(name).exists():
+        raise DatasetError(f"{name!r} is no built-in encoder ({', '.join(BUILT_IN)}), and no file")
+    return TrainedSettings(weights=InputFile(url=name))
 
 
 @dataclass(frozen=True)

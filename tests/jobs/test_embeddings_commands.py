@@ -1,17 +1,54 @@
-"""`fit-prior` and `measure`, as typed: what they print of known vectors, and what they leave behind."""
+"""`embed`, `fit-prior` and `measure`, as typed: what they print of known vectors, and what they leave behind."""
 
 import re
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from samplers.sphere import cosine
 from synth.embeddings import read_prior
+from synth.pictures import open_pictures
 from tests.jobs.making import features, store, typed
 
 LABELS = [f"person {row % 12}" for row in range(60)]
+
+
+def test_pictures_are_embedded_with_their_labels(dataset_folder: Path, tmp_path: Path) -> None:
+    output, prior = tmp_path / "embeddings.safetensors", tmp_path / "prior.safetensors"
+    dataset = open_pictures(str(dataset_folder), {})
+    count = len(dataset.table)
+    done = typed("embed", dataset_folder, "-o", output, "--encoder", "barcode")
+    assert done.out == f"{output}: the embeddings of {count} pictures by barcode, and their labels\n"
+    found = load_file(output)
+    assert torch.equal(found["labels"], dataset.table.identity)
+    own = cosine(found["vectors"], dataset.anchors[found["labels"]])
+    assert float(own.min()) > 0.6  # which the checks asked of them, before JPEG
+    said = typed("fit-prior", output, "-o", prior).out
+    assert said.startswith(f"{prior}: {len(dataset.anchors)} centres (means of {count} rows by their label)")
+
+
+def test_the_built_in_encoder_embeds_as_a_file_of_it_does(dataset_folder: Path, tmp_path: Path) -> None:
+    by_name, by_file = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    typed("embed", dataset_folder, "-o", by_name)
+    typed("embed", dataset_folder, "-o", by_file, "--encoder", "builtin://encoder.safetensors")
+    vectors = load_file(by_name)["vectors"]
+    assert vectors.shape[1] == 256
+    assert torch.equal(vectors, load_file(by_file)["vectors"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("-o", "a.npy"), "a.npy: embeddings are stored as .safetensors"),
+        (("-o", "a.safetensors", "--encoder", "juge"), "'juge' is no built-in encoder (barcode, builtin, judge), and"),
+        (("-o", "a.safetensors", "--encoder", "there/is/none"), "cannot read there/is/none: No such file"),
+    ],
+)
+def test_what_cannot_be_embedded_is_told(dataset_folder: Path, words: tuple[str, ...], said: str) -> None:
+    assert said in typed("embed", dataset_folder, *words).err
 
 
 def means_of_labels(rows: Tensor) -> Tensor:

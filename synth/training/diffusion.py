@@ -34,6 +34,7 @@ from synth.training.features import features_of
 from synth.training.loop import drawn_from
 from synth.training.material import Examples, Material
 from synth.training.settings import DiffusionTraining
+from synth.training.start import begin_at
 
 
 class DiffusionTrainee:
@@ -42,7 +43,8 @@ class DiffusionTrainee:
     def __init__(self, settings: DiffusionTraining, material: Material, folder: Path) -> None:
         """`folder` keeps what the encoder sees in the pictures.
 
-        Raises DatasetError where the pictures do not record a condition, or the encoder's file cannot be read.
+        Raises StorageError and DatasetError where the encoder or the weights to start from cannot be read, or the
+        pictures do not record a condition.
         """
         self._settings, self._device = settings, torch.device(settings.device)
         self._dtype = getattr(torch, settings.dtype)
@@ -69,6 +71,7 @@ class DiffusionTrainee:
         )
         with drawn_from(settings.seed, "diffusion"):
             self.network = DiffusionNetwork(self._sizes)
+        begin_at(settings.start, self.network, settings.kind, self.description())
         self.network.to(self._device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self._average = Average(self.network, settings.average)
         self._descent = Descent([self.network], settings)

@@ -23,6 +23,7 @@ from synth.training.loop import drawn_from
 from synth.training.losses import margin_softmax
 from synth.training.material import Examples, Material
 from synth.training.settings import EncoderTraining
+from synth.training.start import begin_at
 
 _MARGIN_FROM, _MARGIN_UNTIL = 0.05, 0.5  # shares of the training between which the margin grows
 
@@ -42,6 +43,7 @@ class EncoderTrainee:
     """A recogniser in training."""
 
     def __init__(self, settings: EncoderTraining, material: Material) -> None:
+        """Raises as `begin_at` does for the weights to start from."""
         self._settings, self._device = settings, torch.device(settings.device)
         self._dtype = getattr(torch, settings.dtype)
         shape = settings.shape
@@ -51,6 +53,7 @@ class EncoderTrainee:
         with drawn_from(settings.seed, "encoder"):
             self.network = IResNet(self._sizes)
             self.head = _Head(material.anchors, shape.dimension)
+        begin_at(settings.start, self.network, settings.kind, self.description())
         self.network.to(self._device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.head.to(self._device)
         self._descent = Descent([self.network], settings, faster=[self.head], by=settings.class_rate)

@@ -25,6 +25,9 @@ class TrainingSection(Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,99}$", description="of the file of weights that comes out")
     seed: int = Field(1, ge=0, le=2**63 - 1)
     data: tuple[str, ...] = Field(min_length=1, description="finished datasets: folders")
+    start: InputFile | None = Field(
+        None, description="weights that a training of the same kind and shape left, to go on from; null: from the seed"
+    )
     steps: int = Field(ge=1)
     horizon: int | None = Field(
         None, ge=1, description="steps over which all that changes with time is spread; null: just those that are done"

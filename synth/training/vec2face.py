@@ -42,6 +42,7 @@ from synth.training.losses import differences, structural_likeness, texture_diff
 from synth.training.material import Examples, Material
 from synth.training.perception import Perception, unlike
 from synth.training.settings import Vec2FaceShape, Vec2FaceTraining
+from synth.training.start import begin_at
 
 _SHUFFLE = 2  # the finest maps are half the picture's size
 _GREY = (0.299, 0.587, 0.114)
@@ -104,7 +105,8 @@ class Vec2FaceTrainee:
     def __init__(self, settings: Vec2FaceTraining, material: Material, folder: Path) -> None:
         """`folder` keeps what the encoder makes of the material.
 
-        Raises StorageError and DatasetError where the encoder cannot be read, or the material lacks a condition.
+        Raises StorageError and DatasetError where the encoder or the weights to start from cannot be read, or the
+        material lacks a condition.
         """
         self._settings, self._device = settings, torch.device(settings.device)
         self._dtype = getattr(torch, settings.dtype)
@@ -120,6 +122,7 @@ class Vec2FaceTrainee:
             _begin(self.network)
             self.posterior = StylePosterior(settings.shape.style)
             self.adversary = PatchDiscriminator(settings.adversary_channels)
+        begin_at(settings.start, self.network, settings.kind, self.description())
         quicken_training(self.network.autoencoder)
         for network in (self.network, self.posterior, self.adversary):
             network.to(self._device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]

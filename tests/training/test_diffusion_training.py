@@ -97,6 +97,17 @@ def test_the_file_opens_as_a_renderer_and_draws(data: Path, encoder: Path, tmp_p
     assert load_file(path)["unet.conv_in.weight"].dtype == torch.float16
 
 
+def test_a_training_starts_from_the_weights_of_another(data: Path, encoder: Path, tmp_path: Path) -> None:
+    start = trained(wanting(data, encoder, steps=1), tmp_path)
+    settings = wanting(data, encoder, start=str(start), seed=2)
+    begun = DiffusionTrainee(settings, material_of(settings), tmp_path).weights()
+    assert start is not None
+    assert [name for name, value in load_file(start).items() if not torch.equal(begun[name], value.float())] == []
+    other = settings.model_copy(update={"conditions": ("yaw_deg",)})
+    with pytest.raises(DatasetError, match=r"cannot be the start of this training: it differs in .*conditions"):
+        DiffusionTrainee(other, material_of(other), tmp_path)
+
+
 def test_the_loss_falls_on_few_pictures(data: Path, encoder: Path, tmp_path: Path) -> None:
     settings = wanting(data, encoder, steps=40, batch=12, rate={"peak": 1e-2, "warm_up": 0.1}, likeness=0.0)
     material = material_of(settings)

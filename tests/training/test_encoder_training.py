@@ -6,10 +6,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
 from jobs.recipe import load_recipe
+from samplers.errors import DatasetError
 from synth.backend import Backend
 from synth.encoders.settings import TrainedSettings
 from synth.encoders.trained import TrainedEncoder
@@ -106,6 +108,21 @@ def test_seeds_and_shapes_give_other_networks(codes: Path) -> None:
     small = EncoderTrainee(settings_for(codes, shape=RecogniserShape(stem=16, dimension=32)), material)
     assert small.description()["sizes"]["dimension"] == 32
     assert len(small.weights()["conv1.weight"]) == 16
+
+
+def test_a_training_starts_from_the_weights_of_another(
+    reader: tuple[Path, EncoderTrainee, list[Report]], codes: Path
+) -> None:
+    path = reader[0]
+    settings = settings_for(codes, start=str(path), seed=2)
+    begun = EncoderTrainee(settings, open_material(settings.data)).weights()
+    assert [name for name, value in load_file(path).items() if not torch.equal(begun[name], value.float())] == []
+
+
+def test_a_start_of_another_shape_is_refused(reader: tuple[Path, EncoderTrainee, list[Report]], codes: Path) -> None:
+    settings = settings_for(codes, start=str(reader[0]), shape=RecogniserShape(stem=16, dimension=32))
+    with pytest.raises(DatasetError, match=r"cannot be the start of this training: it differs in sizes"):
+        EncoderTrainee(settings, open_material(settings.data))
 
 
 def test_centres_begin_as_far_apart_as_the_people(codes: Path) -> None:

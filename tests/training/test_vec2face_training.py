@@ -98,6 +98,18 @@ def test_the_file_opens_as_a_renderer_and_draws(data: Path, encoder: Path, tmp_p
     assert load_file(path)["elsewhere.0.weight"].dtype == torch.float16
 
 
+def test_a_training_starts_from_the_weights_of_another(data: Path, encoder: Path, tmp_path: Path) -> None:
+    start = trained(wanting(data, encoder, steps=1), tmp_path)
+    settings = wanting(data, encoder, start=str(start), seed=2)
+    material = open_material(settings.data, conditions.declared(None))
+    begun = Vec2FaceTrainee(settings, material, tmp_path).weights()
+    assert start is not None
+    assert [name for name, value in load_file(start).items() if not torch.equal(begun[name], value.float())] == []
+    other = settings.model_copy(update={"conditions": ("yaw_deg",)})
+    with pytest.raises(DatasetError, match=r"cannot be the start of this training: it differs in .*conditions"):
+        Vec2FaceTrainee(other, open_material(other.data, conditions.declared(other.conditions)), tmp_path)
+
+
 def test_losses_fall_on_few_pictures(data: Path, encoder: Path, tmp_path: Path) -> None:
     # Without what is drawn by chance in every step, so that few steps tell; the adversary must not undo what was
     # learned.

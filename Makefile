@@ -20,7 +20,7 @@ TORCH = torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 demo: .venv/demo-installed-$(FAISS)
 	.venv/bin/hypersynth build quickstart --out $(OUT)
 
-test: .venv/test-installed-$(FAISS)
+test: .venv/test-installed-$(FAISS) .venv/servers-installed
 	.venv/bin/python -m pytest
 
 lint: .venv/test-installed-$(FAISS)
@@ -49,6 +49,15 @@ bench: .venv/test-installed-$(FAISS)
 
 .venv/test-installed-$(FAISS): .venv/demo-installed-$(FAISS)
 	$(PIP) install -c constraints.txt -e '.[$(FAISS),ray,models,s3,test]'
+	touch $@
+
+# S3 servers that tests store in: one has other requirements than the tests, the other is for Node.js.
+.venv/servers-installed: .venv/test-installed-$(FAISS)
+	$(PYTHON) -m venv .venv/servers/ministack
+	.venv/servers/ministack/bin/python -m pip --disable-pip-version-check --quiet install ministack==1.5.33
+	@if command -v npm >/dev/null; then \
+		npm install --no-audit --no-fund --loglevel=error --prefix .venv/servers/s3rver s3rver@3.7.1; \
+	else echo "no npm here: tests with s3rver will be skipped"; fi
 	touch $@
 
 clean:

@@ -15,7 +15,7 @@ from jobs.build import build
 from jobs.progress import ProgressWatch
 from jobs.recipe import load_recipe
 from synth.reader import open_dataset
-from synth.storage import LocalStorage
+from synth.storages.local import LocalStorage
 
 _READS = 2000
 

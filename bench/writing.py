@@ -8,7 +8,7 @@ import numpy as np
 import webdataset
 
 from bench.measure import Measurement, paired_ratio, seconds
-from synth.storage import LocalStorage
+from synth.storages.local import LocalStorage
 from synth.tar import Member, write_tar
 
 _SAMPLES = 4096

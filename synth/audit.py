@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import simplejpeg
 from torch import Tensor
 
-from synth.commit import Commit
+from synth.commit import Commit, stored_file
 from synth.index import picture_key
 from synth.storage import Storage, sha256
 from synth.tar import Member, read_tar
@@ -19,20 +19,21 @@ from synth.tar import Member, read_tar
 
 def audit_shard(storage: Storage, commit: Commit, places: Tensor, size_px: int) -> list[str]:
     """What is wrong with a committed shard whose planned pictures are `places` int64 (n, 2); empty if nothing is."""
+    read = []
     for file in (commit.tar, commit.index):
         if not storage.exists(file.name):
             return [f"{file.name} is missing"]
-        if not file.holds_in(storage):
+        read.append(storage.read(file.name))
+        if stored_file(file.name, read[-1]) != file:
             return [f"{file.name} does not have the size and sha256 that its commit names"]
     try:
-        return list(_disagreements(storage, commit, places, size_px))
+        return list(_disagreements(read[0], read[1], commit, places, size_px))
     except ValueError as damage:  # of tar, Parquet and JPEG alike
         return [f"shard {commit.shard:06d} cannot be read: {damage}"]
 
 
-def _disagreements(storage: Storage, commit: Commit, places: Tensor, size_px: int) -> Iterator[str]:
-    tar = storage.read(commit.tar.name)
-    rows = pq.read_table(pa.BufferReader(storage.read(commit.index.name))).to_pylist()
+def _disagreements(tar: bytes, index: bytes, commit: Commit, places: Tensor, size_px: int) -> Iterator[str]:
+    rows = pq.read_table(pa.BufferReader(index)).to_pylist()
     planned = [picture_key(identity, view) for identity, view in places.tolist()]
     if [row["key"] for row in rows] != planned:
         yield f"{commit.index.name} does not list the planned pictures, each once"

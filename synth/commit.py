@@ -7,7 +7,7 @@ module does not know how a shard is made.
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from samplers.errors import DatasetError, StorageError
-from synth.storage import Storage, json_bytes, sha256
+from synth.storage import Digest, Storage, json_bytes, sha256
 
 FOLDER = "shards/"
 
@@ -36,8 +36,8 @@ class StoredFile(BaseModel):
     sha256: str
 
     def holds_in(self, storage: Storage) -> bool:
-        """Whether the stored object is there with these very bytes; reads it whole."""
-        return storage.exists(self.name) and stored_file(self.name, storage.read(self.name)) == self
+        """Whether the stored object is there with these very bytes, as the storage says."""
+        return storage.digest(self.name) == Digest(self.bytes, self.sha256)
 
 
 def stored_file(name: str, data: bytes) -> StoredFile:

@@ -19,6 +19,7 @@ from urllib.request import getproxies
 from filelock import FileLock
 
 from samplers.errors import MissingPackageError, StorageError
+from synth.bucket import bucket_and_key, explained, open_client, require_boto3
 
 _CHUNK_BYTES = 1 << 22
 
@@ -163,20 +164,15 @@ def _hub_saying_errors_alone() -> Iterator[None]:
 
 def _from_bucket(url: str, rest: str) -> Path:
     """An object of a bucket, into the cache, under a name made from its URL and its version there (the ETag)."""
-    bucket, _, key = rest.partition("/")
+    bucket, key = bucket_and_key(url)
     if not key:
         raise StorageError(f"{url!r} names a bucket, not a file")
-    try:
-        import boto3
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
-    except ImportError as missing:
-        raise MissingPackageError(f"{url}: s3:// needs boto3: pip install 'hypersynth[s3]'") from missing
     name = Path(key).name
     if not name or name == "..":
         raise StorageError(f"{url!r} names a folder, not a file")
-    try:
-        client = boto3.client("s3")
+    require_boto3(url)
+    with explained(f"cannot fetch {url}"):
+        client = open_client()
         tag = client.head_object(Bucket=bucket, Key=key)["ETag"]
         place = cache_folder() / hashlib.sha256(f"{url} {tag}".encode()).hexdigest()
         whole, partial = place / name, place.with_suffix(".partial")
@@ -186,9 +182,7 @@ def _from_bucket(url: str, rest: str) -> Path:
                 if not whole.exists():
                     client.download_file(bucket, key, str(partial))
                     partial.rename(whole)
-        return whole
-    except (BotoCoreError, ClientError, Boto3Error, ValueError) as refusal:  # ValueError: an endpoint that is no URL
-        raise StorageError(f"cannot fetch {url}: {_first_line(refusal)}") from refusal
+    return whole
 
 
 def _first_line(refusal: Exception) -> str:

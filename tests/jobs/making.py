@@ -18,7 +18,7 @@ from jobs.recipe import Recipe, load_recipe
 from jobs.verify import verify
 from synth.anchors import read_certificate, read_course, read_people
 from synth.parquet import fixed_list
-from synth.storage import LocalStorage
+from synth.storages.local import LocalStorage
 from tests.conftest import build_here
 
 DIMENSION = 64  # of the barcode's vectors

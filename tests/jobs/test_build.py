@@ -15,7 +15,7 @@ from jobs.verify import drop_damaged, verify
 from samplers.errors import DatasetError, PlanMismatchError, SaturationError, StorageError
 from synth.anchors import CERTIFICATE
 from synth.commit import commit_name, index_name, tar_name
-from synth.storage import LocalStorage
+from synth.storages.local import LocalStorage
 from tests.conftest import SMALL, build_here
 from tests.files import commits, digests
 from tests.processes import started, until

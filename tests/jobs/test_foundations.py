@@ -19,7 +19,7 @@ from samplers.identities import NoLog, draw_identities
 from samplers.packing import PackingState
 from synth.anchors import CERTIFICATE, read_course
 from synth.packing_state import NAME, load_packing, save_packing
-from synth.storage import LocalStorage
+from synth.storages.local import LocalStorage
 from tests.conftest import build_here
 from tests.files import digests
 from tests.jobs.making import small

@@ -13,7 +13,7 @@ from jobs.recipe import Recipe, parse_stored, resolve_recipe
 from jobs.status import read_status
 from jobs.verify import verify
 from samplers.errors import DatasetError, PlanMismatchError, StorageError
-from synth.storage import LocalStorage
+from synth.storages.local import LocalStorage
 from tests.conftest import build_here
 from tests.files import digests
 from tests.jobs.making import features, small, store, store_directions

@@ -11,7 +11,7 @@ import pytest
 from jobs.plan import Plan, claim, make_plan, plan_document, refuse_foreign, stored_hash, stored_plan
 from jobs.recipe import load_recipe, resolve_recipe
 from samplers.errors import DatasetError, PlanMismatchError
-from synth.storage import LocalStorage
+from synth.storages.local import LocalStorage
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from synth.anchors import CERTIFICATE, COURSE, write_anchors
 from synth.commit import commit_name
 from synth.parquet import parquet_bytes
 from synth.renderers.barcode import BarcodeRenderer
-from synth.storage import LocalStorage, sha256
+from synth.storage import sha256
+from synth.storages.local import LocalStorage
 from tests.conftest import build_here
 from tests.files import digests
 from tests.synth import making

@@ -17,7 +17,7 @@ from samplers.packing import PackingLaw, PackingState, describe, pack, packed, s
 from samplers.pairs import TILE
 from samplers.sphere import inner
 from synth.packing_state import NAME, forget_packing, load_packing, save_packing
-from synth.storage import LocalStorage
+from synth.storages.local import LocalStorage
 from tests.samplers.brute import SEEDS, cosines, directions
 
 TENSORS = ("vectors", "velocity", "best")

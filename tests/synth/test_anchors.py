@@ -29,7 +29,8 @@ from synth.anchors import (
     write_anchors,
 )
 from synth.renderers.barcode import BarcodeRenderer
-from synth.storage import LocalStorage, Storage
+from synth.storage import Storage
+from synth.storages.local import LocalStorage
 from tests.synth import making
 
 PART = "identities/part-00000.parquet"

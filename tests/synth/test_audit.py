@@ -14,7 +14,8 @@ from synth.anchors import parquet_bytes
 from synth.audit import audit_shard
 from synth.commit import StoredFile, stored_file
 from synth.shard import encode_jpeg
-from synth.storage import LocalStorage, sha256
+from synth.storage import sha256
+from synth.storages.local import LocalStorage
 from synth.tar import Member, read_tar, write_tar
 from tests.synth.making import PEOPLE, VIEWS, Bench, spec
 

@@ -15,7 +15,7 @@ from PIL import Image
 from synth.card import Words, card, croissant
 from synth.dataset import Dataset, read_manifest
 from synth.sheet import GAP_PX, contact_sheet
-from synth.storage import LocalStorage
+from synth.storages.local import LocalStorage
 from synth.tar import read_tar
 
 WORDS = Words("CC-BY-4.0", datetime.date(2026, 11, 20), "barcode")

@@ -4,20 +4,18 @@ import hashlib
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
 
 from samplers.errors import DatasetError, HypersynthError, MissingPackageError, StorageError
 from synth.files import cache_folder, file_sha256, local_copy, open_file
 from synth.section import InputFile
+from tests.conftest import talking_to
+from tests.servers import moto
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -38,33 +36,10 @@ class Bucket:
 
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    asked: list[str] = []
-    application = DomainDispatcherApplication(create_backend_app)
-
-    def counting(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        asked.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
-        answer: Iterable[bytes] = application(environ, start)
-        return answer
-
-    server = make_server("127.0.0.1", 0, counting, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    settings = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
-        "AWS_ACCESS_KEY_ID": "nobody",
-        "AWS_SECRET_ACCESS_KEY": "nothing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "HYPERSYNTH_CACHE": str(tmp_path / "cache"),
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    try:
-        boto3.client("s3").create_bucket(Bucket="bucket")
-        yield Bucket(asked)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with moto() as server:
+        talking_to(server, monkeypatch)
+        monkeypatch.setenv("HYPERSYNTH_CACHE", str(tmp_path / "cache"))
+        yield Bucket(server.asked)
 
 
 def in_a_process(code: str, **environment: str) -> "subprocess.Popen[str]":
@@ -142,8 +117,8 @@ def test_a_key_with_any_name_gives_its_own_bytes(bucket: Bucket, key: str) -> No
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("s3://bucket/absent", "cannot fetch s3://bucket/absent: An error occurred (404)"),
-        ("s3://nowhere/model", "cannot fetch s3://nowhere/model: An error occurred (404)"),
+        ("s3://bucket/absent", "cannot fetch s3://bucket/absent: it is not there"),
+        ("s3://nowhere/model", "cannot fetch s3://nowhere/model: it is not there"),
         ("s3://bucket", "'s3://bucket' names a bucket, not a file"),
         ("s3://bucket/folder/", "'s3://bucket/folder/' names a folder, not a file"),
         ("s3://bucket/folder/..", "'s3://bucket/folder/..' names a folder, not a file"),

@@ -17,7 +17,7 @@ from PIL import Image
 
 from synth.dataset import Dataset, read_manifest
 from synth.reader import open_dataset
-from synth.storage import LocalStorage
+from synth.storages.local import LocalStorage
 
 
 @pytest.fixture(scope="module")

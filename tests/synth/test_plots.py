@@ -19,7 +19,7 @@ from samplers.separation import Wanted
 from samplers.variations import Cone
 from synth.anchors import CERTIFICATE, read_certificate, read_course, read_people, write_anchors
 from synth.plots import COLUMNS, COSINES, PACKING, SATURATION, figures, write_plots
-from synth.storage import LocalStorage
+from synth.storages.local import LocalStorage
 
 SIZE_PX = (960, 600)
 

@@ -21,7 +21,7 @@ from samplers.attributes import Constant
 from samplers.errors import DatasetError
 from synth.dataset import NAME, Profile, make_manifest, manifest_bytes, read_manifest
 from synth.reader import FaceDataset, Piece, Sample, open_dataset, share, shuffled
-from synth.storage import LocalStorage
+from synth.storages.local import LocalStorage
 from tests.synth.making import PEOPLE, VIEWS, Bench, spec
 
 

@@ -16,7 +16,8 @@ from samplers.sphere import cosine
 from synth.encoders.barcode import BarcodeEncoder
 from synth.pack import Candidate
 from synth.shard import Ledger, ShardSpec, _record
-from synth.storage import LocalStorage, sha256
+from synth.storage import sha256
+from synth.storages.local import LocalStorage
 from synth.tar import read_tar
 from synth.views import attempt_index, draw_views
 from tests.synth.making import PEOPLE, VIEWS, Bench, spec

@@ -19,7 +19,7 @@ from synth.encoders.settings import BarcodeEncoderSettings
 from synth.renderer import Portraits, Views
 from synth.renderers.barcode import BarcodeRenderer
 from synth.renderers.settings import BarcodeSettings
-from synth.storage import LocalStorage
+from synth.storages.local import LocalStorage
 from synth.views import attempt_index, draw_views
 from synth.workshop import ShardFailure, Workshop, WorkshopSpec
 from tests.synth.making import PEOPLE, VIEWS, Bench, spec

@@ -10,7 +10,8 @@ from threading import Barrier
 import pytest
 
 from samplers.errors import StorageError
-from synth.storage import LocalStorage, Stored, open_storage, sha256
+from synth.storage import Stored, open_storage, sha256
+from synth.storages.local import LocalStorage
 
 ESCAPES = ["../a", "a/../../b", "/etc/hypersynth", "a/.."]
 
@@ -77,7 +78,7 @@ def test_of_many_threads_that_create_one_wins_with_whole_bytes(storage: LocalSto
 
 RACER = """
 import sys
-from synth.storage import LocalStorage
+from synth.storages.local import LocalStorage
 storage = LocalStorage(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -113,7 +114,7 @@ def test_of_two_processes_that_create_one_wins_each_name_with_whole_bytes(
 FULL_DISK = """
 import resource, signal, sys
 from samplers.errors import StorageError
-from synth.storage import LocalStorage
+from synth.storages.local import LocalStorage
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 try:
@@ -215,8 +216,12 @@ def test_a_url_is_a_folder_or_refused(tmp_path: Path) -> None:
     for url in (str(tmp_path), f"file://{tmp_path}"):
         open_storage(url).replace("a", url.encode())
         assert (tmp_path / "a").read_bytes() == url.encode()
-    with pytest.raises(StorageError, match=r"^s3://bucket/faces: this version stores in folders only, not in s3://$"):
-        open_storage("s3://bucket/faces")
+    for url in ("https://example.org/faces", "pickle://faces", "gs://bucket/faces"):
+        with pytest.raises(StorageError, match=rf"^{url}: datasets lie in folders or in s3://, not in \w+://$"):
+            open_storage(url)
+    for url in ("", "file://", "s3://"):
+        with pytest.raises(StorageError, match=r"^an empty URL names no folder$"):
+            open_storage(url)
 
 
 def test_sha256_is_that_of_the_standard() -> None:

@@ -36,6 +36,7 @@ PATIENCE: dict[str, Patience] = {
     "bug": Patience(2, Decision.PARK),
     "memory": Patience(2, Decision.PARK),
     "lost": Patience(4, Decision.PARK),
+    "stuck": Patience(2, Decision.PARK),
 }
 #: With so many shards parked and not one done, the trouble is not the shards'.
 HOPELESS_PARKED = 3
@@ -64,6 +65,7 @@ class Backlog:
     parked: dict[int, ShardFailure] = field(default_factory=dict)
     done: int = 0
     stopped_by: ShardFailure | None = None
+    told_to_end: bool = False  # from outside: what is in hand may be finished
 
     @classmethod
     def of(cls, shards: Iterable[int]) -> "Backlog":
@@ -72,11 +74,20 @@ class Backlog:
 
     def take(self) -> int | None:
         """The next shard to make, None when none waits or the run is stopped."""
-        return self.queue.popleft() if self.queue and self.stopped_by is None else None
+        return self.queue.popleft() if self.waiting else None
+
+    @property
+    def waiting(self) -> int:
+        """How many shards wait to be made: none, in a run that is stopped."""
+        return 0 if self.stopped_by or self.told_to_end else len(self.queue)
 
     def succeed(self) -> None:
         """Note a shard that is done."""
         self.done += 1
+
+    def drop(self, shard: int) -> None:
+        """A shard was given back, through no fault of its own: it is the next."""
+        self.queue.appendleft(shard)
 
     def fail(self, failure: ShardFailure) -> Decision:
         """Note a failure and decide; a shard to retry goes to the end of the queue, behind those not yet tried."""

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.failures import Backlog, Decision
+from cluster.notice import Notice
+from samplers.errors import StoppedError
 from synth.commit import Commit
-from synth.workshop import ShardFailure, Workshop, WorkshopSpec
+from synth.workshop import Outcome, ShardFailure, Workshop, WorkshopSpec
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,9 @@ class Crew:
     address: str | None = None  # of a Ray cluster; None: start one on this machine
     gpus_per_worker: float = 0.0
     memory_gb: float = 2.0
+    accelerator: str | None = None  # every worker must have a GPU of this kind, as Ray names it
+    grace_s: float = 20.0  # between SIGTERM and the end: what is in hand may be finished, else it is dropped
+    stuck_s: float = 900.0  # a worker that does not come further for so long is replaced
 
 
 class Watch(Protocol):
@@ -49,18 +54,31 @@ def run_shards(spec: WorkshopSpec, shards: Sequence[int], crew: Crew, watch: Wat
 
 
 def run_local(spec: WorkshopSpec, shards: Sequence[int], crew: Crew, watch: Watch) -> Backlog:
-    """Make the shards in this process, one after the other."""
+    """Make the shards in this process, one after the other; each is stored while the next is made."""
     backlog = Backlog.of(shards)
-    workshop = Workshop(spec)
-    while (shard := backlog.take()) is not None:
-        settle(backlog, workshop.make(shard), watch)
-    return backlog
+    with Notice(crew.grace_s) as notice:
+
+        def beat() -> None:
+            if notice.over:
+                raise StoppedError("told to end")
+
+        workshop = Workshop(spec, beat)
+        while True:
+            shard = backlog.take()
+            outcomes = workshop.rest() if shard is None else workshop.begin(shard)
+            if shard is None and not outcomes:
+                return backlog
+            for outcome in outcomes:
+                settle(backlog, outcome, watch)
+            backlog.told_to_end = notice.given
 
 
-def settle(backlog: Backlog, result: Commit | ShardFailure, watch: Watch) -> None:
+def settle(backlog: Backlog, outcome: Outcome, watch: Watch) -> None:
     """Note a shard's end and tell the watch."""
-    if isinstance(result, Commit):
+    if isinstance(outcome, Commit):
         backlog.succeed()
-        watch.finished(result)
+        watch.finished(outcome)
+    elif outcome.kind == "dropped":
+        backlog.drop(outcome.shard)
     else:
-        watch.failed(result, backlog.fail(result))
+        watch.failed(outcome, backlog.fail(outcome))

@@ -13,7 +13,7 @@ from jobs.foundations import lay_foundations
 from jobs.plan import Plan, claim, make_plan, refuse_foreign
 from jobs.preflight import preflight
 from jobs.recipe import Recipe, resolve_recipe
-from samplers.errors import BuildError, StorageError
+from samplers.errors import BuildError, StoppedError, StorageError
 from synth import dataset
 from synth.card import Words
 from synth.commit import Commit, commit_name, committed_shards
@@ -79,6 +79,9 @@ def _make_shards(plan: Plan, storage: Storage, crew: Crew, watch: BuildWatch) ->
     backlog = run_shards(plan.workshop(storage.location), missing, crew, watch)
     if backlog.stopped_by is not None:
         raise _stopped(backlog.stopped_by)
+    finished = len(done) + backlog.done
+    if backlog.told_to_end and finished + len(backlog.parked) < plan.shards:
+        raise StoppedError(f"told to end: {finished} of {plan.shards} shards are done; run the same command to go on")
     if backlog.parked:
         first = next(iter(backlog.parked.values()))
         raise BuildError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from jobs.plan import stored_plan
 from synth import dataset
-from synth.commit import committed_shards, read_commit
+from synth.commit import committed_shards, read_commits
 from synth.storage import Storage
 
 
@@ -31,7 +31,7 @@ def read_status(storage: Storage) -> Status:
     """Count what is stored. Raises DatasetError where there is no plan or a record is damaged."""
     plan = stored_plan(storage)
     shards = (shard for shard in committed_shards(storage) if shard < plan.shards)
-    commits = [commit for shard in shards if (commit := read_commit(storage, shard))]
+    commits = [commit for commit in read_commits(storage, shards) if commit]
     done = {commit.shard for commit in commits}
     rejected: Counter[str] = sum((Counter(commit.rejected) for commit in commits), Counter())
     return Status(

@@ -20,7 +20,7 @@ from samplers.pairs import compare_all
 from synth import dataset
 from synth.anchors import CERTIFICATE, certificate_document, read_anchors, read_certificate, read_course
 from synth.audit import audit_shard
-from synth.commit import StoredFile, commit_name, index_name, read_commit, tar_name
+from synth.commit import StoredFile, commit_name, index_name, read_commit, read_commits, tar_name
 from synth.storage import Storage
 
 
@@ -109,7 +109,7 @@ def _manifest_faults(storage: Storage, plan: Plan, damaged: bool) -> list[str]:
             return [f"{dataset.NAME} belongs to another plan, {manifest.plan_hash[:12]}"]
         if damaged:
             return []
-        commits = [commit for shard in range(plan.shards) if (commit := read_commit(storage, shard))]
+        commits = [commit for commit in read_commits(storage, range(plan.shards)) if commit]
         due = dataset.make_manifest(plan.profile, commits, read_certificate(storage))
     except HypersynthError as damage:
         return [str(damage)]

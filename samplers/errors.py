@@ -8,6 +8,7 @@
       DatasetError              something stored is missing, damaged or unfinished
       RenderError               a renderer or an encoder broke its contract (NaN, wrong shape)
       BuildError                the build could not be done, or not wholly
+      StoppedError              told to end from outside, by SIGTERM; what was done stays
       MissingPackageError       an optional package is needed; the message holds the install line
 
 A user's mistake is one of these and is shown without a traceback; anything else that escapes is a bug. This module does
@@ -45,6 +46,10 @@ class RenderError(HypersynthError):
 
 class BuildError(HypersynthError):
     """The build ended with shards that could not be made."""
+
+
+class StoppedError(HypersynthError):
+    """This process was told to end; what was done stays."""
 
 
 class MissingPackageError(HypersynthError):

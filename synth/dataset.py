@@ -7,13 +7,15 @@ is no dataset. This module does not know how shards are made, nor what to do abo
 import json
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from samplers.errors import DatasetError
-from synth.commit import Commit, StoredFile, read_commit
+from synth.commit import SIDE_BY_SIDE, Commit, StoredFile, read_commit
 from synth.storage import Storage, json_bytes
 
 NAME = "dataset.json"
@@ -60,17 +62,19 @@ class Profile:
 
 def sound_commits(storage: Storage, shards: int, plan_hash: str) -> tuple[list[Commit], list[int]]:
     """All commits that hold, and the shards whose commit is missing, foreign, or not matched by the stored bytes."""
-    sound, damaged = [], []
-    for shard in range(shards):
-        try:
-            commit = read_commit(storage, shard)
-        except DatasetError:
-            commit = None
-        if commit and commit.plan_hash == plan_hash and commit.tar.holds_in(storage) and commit.index.holds_in(storage):
-            sound.append(commit)
-        else:
-            damaged.append(shard)
-    return sound, damaged
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as looking:
+        found = list(looking.map(partial(_sound_commit, storage, plan_hash), range(shards)))
+    return [commit for commit in found if commit], [shard for shard, commit in enumerate(found) if commit is None]
+
+
+def _sound_commit(storage: Storage, plan_hash: str, shard: int) -> Commit | None:
+    try:
+        commit = read_commit(storage, shard)
+    except DatasetError:
+        return None
+    if commit is None or commit.plan_hash != plan_hash:
+        return None
+    return commit if commit.tar.holds_in(storage) and commit.index.holds_in(storage) else None
 
 
 def make_manifest(profile: Profile, commits: Iterable[Commit], certificate: dict[str, Any]) -> Dataset:

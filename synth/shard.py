@@ -1,15 +1,15 @@
 """One shard, from the plan's places to committed bytes: the unit of work.
 
 Vectors and attributes are drawn, pictures rendered in micro-batches of fixed size, checked, redrawn where refused,
-encoded, packed and committed. Nothing here depends on which process runs it or how often. This module does not know
-where it runs, nor who retries it.
+encoded and packed (`draw_shard`), and committed (`synth.commit`). Nothing here depends on which process runs it or how
+often. This module does not know where it runs, nor who retries it.
 
 Shapes: n places in the shard, B pictures in a micro-batch.
 """
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,14 +21,13 @@ from samplers.errors import RenderError
 from samplers.pictures import Pictures, shard_range
 from synth.anchors import Anchors
 from synth.checks import Check, examine
-from synth.commit import Commit, commit_shard, index_name, stored_file, tar_name
+from synth.commit import Commit, MadeShard, index_name, stored_file, tar_name
 from synth.encoder import Encoder
 from synth.index import index_table
 from synth.jpeg import encode_jpeg
 from synth.pack import Candidate, pack
 from synth.parquet import parquet_bytes
 from synth.renderer import Portraits, Renderer, checked_portraits
-from synth.storage import Storage
 from synth.views import Variety, attempt_index, draw_views, named_values
 
 Exhausted = Literal["reject", "keep_best", "fail"]
@@ -95,18 +94,19 @@ class Making:
     places: Tensor  # int64 (n, 2): identity and view
     ledger: Ledger
     encoding: ThreadPoolExecutor  # where JPEGs are made, while the next micro-batch is rendered
+    beat: Callable[[], None]
 
 
-def make_shard(task: ShardTask, tools: Tools, storage: Storage) -> Commit:
-    """Make one shard and commit it; every planned picture ends kept or rejected.
+def draw_shard(task: ShardTask, tools: Tools, beat: Callable[[], None] = lambda: None) -> MadeShard:
+    """Make one shard, and store nothing; every planned picture ends kept or rejected.
 
-    Raises RenderError where the renderer or the encoder breaks its contract, or where a picture is refused for good
-    under `exhausted: fail`; StorageError where writing fails. Then nothing is committed.
+    `beat` is called before each micro-batch; what it raises ends the shard. Raises RenderError where the renderer or
+    the encoder breaks its contract, or where a picture is refused for good under `exhausted: fail`.
     """
     spec, ledger, start = task.spec, Ledger(), time.perf_counter()
     places = spec.pictures.at(*shard_range(len(spec.pictures), spec.shards, task.shard))
     with ThreadPoolExecutor(1, thread_name_prefix="jpeg") as encoding:
-        _draw_places(Making(spec, tools, places, ledger, encoding))
+        _draw_places(Making(spec, tools, places, ledger, encoding, beat))
     with ledger.timed("pack"):
         tar, rows = pack(places, ledger.candidates, ledger.rendered, keep_refused=spec.exhausted == "keep_best")
         index = parquet_bytes(index_table(task.shard, rows, spec.variety.declared))
@@ -125,7 +125,7 @@ def make_shard(task: ShardTask, tools: Tools, storage: Storage) -> Commit:
         backend=dict(tools.fingerprint),
         seconds={**_rounded(ledger.seconds), "total": round(time.perf_counter() - start, 3)},
     )
-    return commit_shard(storage, commit, tar, index)
+    return MadeShard(commit, tar, index)
 
 
 def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
@@ -136,8 +136,11 @@ def _draw_places(making: Making) -> None:
     """Fill the ledger: attempt by attempt, those refused so far, in the plan's order, in micro-batches."""
     spec, pending = making.spec, list(range(len(making.places)))
     for attempt in range(spec.attempts):
-        batches = (pending[first : first + spec.micro_batch] for first in range(0, len(pending), spec.micro_batch))
-        pending = [refused for batch in batches for refused in _draw_batch(making, batch, attempt)]
+        batches = [pending[first : first + spec.micro_batch] for first in range(0, len(pending), spec.micro_batch)]
+        pending = []
+        for batch in batches:
+            making.beat()
+            pending += _draw_batch(making, batch, attempt)
     if pending and spec.exhausted == "fail":
         reasons = sorted({str(making.ledger.candidates[place].reason) for place in pending})
         raise RenderError(

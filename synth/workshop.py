@@ -6,22 +6,34 @@ follows.
 """
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import torch
 
-from samplers.errors import DatasetError, HypersynthError, MissingPackageError, RecipeError, RenderError, StorageError
+from samplers.errors import (
+    DatasetError,
+    HypersynthError,
+    MissingPackageError,
+    RecipeError,
+    RenderError,
+    StoppedError,
+    StorageError,
+)
 from synth.anchors import read_anchors
 from synth.backend import Backend, fingerprint, prepare
-from synth.commit import Commit
+from synth.commit import Commit, MadeShard, commit_shard, read_commit
 from synth.encoder import open_encoders
 from synth.encoders.settings import EncoderSettings
 from synth.renderer import Equipment, open_renderer
 from synth.renderers.settings import RendererSettings
-from synth.shard import ShardSpec, ShardTask, Tools, make_shard
+from synth.shard import ShardSpec, ShardTask, Tools, draw_shard
 from synth.storage import Storage, open_storage
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -40,16 +52,24 @@ class ShardFailure:
     """A shard that could not be made: what kind of trouble, one line, and for bugs where it happened."""
 
     shard: int
-    kind: str  # "settings", "storage", "contract", "memory" or "bug"; the cluster adds "lost"
+    kind: str  # "settings", "storage", "contract", "memory", "dropped" or "bug"; the cluster adds "lost" and "stuck"
     message: str
     traceback: str = ""
 
 
-class Workshop:
-    """Makes shards; the tools are opened with the first."""
+Outcome = Commit | ShardFailure
 
-    def __init__(self, spec: WorkshopSpec) -> None:
-        self._spec = spec
+
+class Workshop:
+    """Makes shards in one thread, and stores each in another while the next is made; opens its tools with the first.
+
+    `beat` is called whenever the work has come a little further; what it raises ends the shard in hand.
+    """
+
+    def __init__(self, spec: WorkshopSpec, beat: Callable[[], None] = lambda: None) -> None:
+        self._spec, self._beat = spec, beat
+        self._storer = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._storing: Future[Outcome] | None = None
 
     @cached_property
     def _storage(self) -> Storage:
@@ -66,11 +86,40 @@ class Workshop:
             used |= encoder.fingerprint()
         return Tools(read_anchors(self._storage), renderer, encoders, fingerprint(spec.backend, used))
 
-    def make(self, shard: int) -> Commit | ShardFailure:
+    def make(self, shard: int) -> Outcome:
         """Make and commit one shard; never raises an Exception."""
+        *_, outcome = (*self.begin(shard), *self.rest())
+        return outcome
+
+    def begin(self, shard: int) -> list[Outcome]:
+        """Make one shard, and begin to store it; returns what became of those before, and of this one if it failed.
+
+        Always from the same thread: how kernels round may depend on it. Never raises an Exception.
+        """
+        made = self._guarded(shard, self._made)
+        before = self.rest()
+        if not isinstance(made, MadeShard):
+            return [*before, made]
+        self._storing = self._storer.submit(self._guarded, shard, lambda _: commit_shard(self._storage, made))
+        return before
+
+    def rest(self) -> list[Outcome]:
+        """What became of the shard that was being stored, if there was one: waits for it."""
+        storing, self._storing = self._storing, None
+        return [] if storing is None else [storing.result()]
+
+    def _made(self, shard: int) -> MadeShard | Commit:
+        """The shard, or its commit where somebody has made it meanwhile."""
+        standing = read_commit(self._storage, shard)
+        if standing is not None and standing.plan_hash == self._spec.shard.plan_hash:
+            return standing
+        return draw_shard(ShardTask(self._spec.shard, shard), self._tools, self._beat)
+
+    def _guarded(self, shard: int, work: Callable[[int], Result]) -> Result | ShardFailure:
+        """The shard boundary: an error becomes a failure that is told."""
         try:
-            return make_shard(ShardTask(self._spec.shard, shard), self._tools, self._storage)
-        except Exception as trouble:  # noqa: BLE001 - the shard boundary, the only broad except
+            return work(shard)
+        except Exception as trouble:  # noqa: BLE001 - the only broad except
             return _failure(shard, trouble, self._spec.backend.micro_batch)
 
 
@@ -80,6 +129,7 @@ _KINDS: dict[type[HypersynthError], str] = {
     RecipeError: "settings",
     DatasetError: "settings",
     MissingPackageError: "settings",
+    StoppedError: "dropped",
 }
 
 

@@ -1,5 +1,6 @@
 """`build`: a dataset, or what is missing of it."""
 
+import signal
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from jobs.commands.options import (
     named_recipe,
 )
 from jobs.console import err, out
+from samplers.errors import StoppedError
 
 
 def build(
@@ -47,6 +49,9 @@ def build(
     except KeyboardInterrupt:
         err.print("stopped; nothing is half-written, run the same command to go on")
         raise typer.Exit(130) from None
+    except StoppedError as told:
+        err.print(str(told))
+        raise typer.Exit(128 + signal.SIGTERM) from None
     if not built.made:
         out.print("nothing was left to do")
     done = f"{built.dataset.kept} pictures of {built.dataset.classes} people"

@@ -15,12 +15,12 @@ from samplers.variations import Cone
 from samplers.wanted import Wanted
 from synth.anchors import Anchors
 from synth.checks import CosineToAnchor, NearestAnchor
-from synth.commit import Commit
+from synth.commit import Commit, commit_shard
 from synth.encoder import Encoder
 from synth.encoders.barcode import BarcodeEncoder
 from synth.renderer import Renderer
 from synth.renderers.barcode import DIMENSION, BarcodeRenderer
-from synth.shard import ShardSpec, ShardTask, Tools, make_shard
+from synth.shard import ShardSpec, ShardTask, Tools, draw_shard
 from synth.storage import Storage
 from synth.views import Variety
 
@@ -67,7 +67,7 @@ class Bench:
         return Tools(Anchors.of(self.identities), self.renderer, {"barcode": self.encoder}, {"device": "test"})
 
     def make(self, spec: ShardSpec, shard: int = 0) -> Commit:
-        return make_shard(ShardTask(spec, shard), self.tools, self.storage)
+        return commit_shard(self.storage, draw_shard(ShardTask(spec, shard), self.tools))
 
     def rows(self, commit: Commit) -> list[dict[str, Any]]:
         """The index of a shard."""

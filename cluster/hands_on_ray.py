@@ -14,12 +14,11 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
-import ray
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cluster.on_ray import LOST, connected  # first: it says in one line where Ray is missing
+from cluster.ray_cluster import LOST, connected, ray  # it says in one line where Ray is missing
 from cluster.run import Crew
 from samplers.errors import BuildError
 from samplers.hands import Held, arrived

@@ -4,71 +4,95 @@
 are those of `cluster.failures` and `cluster.roster`; only small reports travel, never pictures.
 """
 
-import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from cluster.failures import Backlog
+from cluster.metrics import METRICS, Count, counts
 from cluster.notice import Notice
+from cluster.ray_cluster import LOST, Counter, Gauge, connected, ray  # first: it says in one line where Ray is missing
 from cluster.roster import Roster
-from cluster.run import Crew, Watch, settle
-from samplers.errors import BuildError, MissingPackageError
+from cluster.run import Crew, Watch, Where, settle
+from samplers.errors import BuildError
 from synth.workshop import Outcome, ShardFailure, Workshop, WorkshopSpec
 
-try:
-    import ray
-except ImportError as missing:
-    raise MissingPackageError(
-        "worker processes need Ray: pip install 'hypersynth[ray]', or build in this process with --workers 0"
-    ) from missing
-
 _WAIT_S = 2.0  # how long to sleep at most between looks; Ctrl-C is answered within it
-_LOOK_EVERY_S = 10.0  # between two questions how far workers are
+_LOOK_EVERY_S = 10.0  # at most, between two questions how far workers are
 _PULSE = "pulse"
 _FAILED_STARTS_PER_WORKER = 3
-_RAY_SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # A local Ray would else write a token into the home folder, which locks later clusters of the same user.
-    "RAY_AUTH_MODE": "disabled",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
-#: How Ray says that a worker, its node or its owner is gone.
-LOST = (
-    ray.exceptions.ActorDiedError,
-    ray.exceptions.ActorUnavailableError,
-    ray.exceptions.NodeDiedError,
-    ray.exceptions.WorkerCrashedError,
-    ray.exceptions.OwnerDiedError,
-)
+
+
+class AnyWorkshop(Protocol):
+    """What a worker needs of a workshop (see `synth.workshop.Workshop`)."""
+
+    def begin(self, shard: int) -> list[Outcome]:
+        """Make one shard, and begin to store it."""
+        ...
+
+    def rest(self) -> list[Outcome]:
+        """Wait until the last one is stored."""
+        ...
+
+
+OpenWorkshop = Callable[[WorkshopSpec, Callable[[], None]], AnyWorkshop]
+
+
+class Meter:
+    """Counts for Prometheus, as Ray exports it from every machine."""
+
+    def __init__(self, plan_hash: str) -> None:
+        self._plan = {"plan": plan_hash[:12]}
+        self._opened: dict[str, Any] = {}
+
+    def _metric(self, name: str) -> Any:
+        if name not in self._opened:
+            metric = METRICS[name]
+            kind = Gauge if metric.gauge else Counter
+            self._opened[name] = kind(name, metric.about, tag_keys=(*metric.labels, *self._plan))
+        return self._opened[name]
+
+    def count(self, count: Count) -> None:
+        """Add to a counter."""
+        if count.amount > 0:
+            self._metric(count.name).inc(count.amount, {**self._plan, **count.labels})
+
+    def set(self, name: str, value: float) -> None:
+        """Move a gauge."""
+        self._metric(name).set(value, self._plan)
 
 
 class ShardWorker:
     """The actor: a workshop in a process of its own."""
 
-    def __init__(self, spec: WorkshopSpec) -> None:
+    def __init__(self, spec: WorkshopSpec, opened: OpenWorkshop) -> None:
         self._beats = 0
-        self._workshop = Workshop(spec, self._beat)
+        self._workshop = opened(spec, self._beat)
+        self._meter = Meter(spec.shard.plan_hash)
 
     def _beat(self) -> None:
         self._beats += 1
 
-    def ready(self) -> str:
-        """Answers, with the address of its machine, once the process is up; only then is it given work."""
-        address: str = ray.util.get_node_ip_address()
-        return address
+    def ready(self) -> Where:
+        """Answers once the process is up; only then is it given work."""
+        return Where(ray.util.get_node_ip_address(), str(os.getpid()))
 
     def make(self, shard: int) -> list[Outcome]:
         """Make one shard, and begin to store it (see `Workshop.begin`)."""
         self._beat()
-        return self._workshop.begin(shard)
+        return self._metered(self._workshop.begin(shard))
 
     def rest(self) -> list[Outcome]:
         """Wait until the last shard is stored (see `Workshop.rest`)."""
-        return self._workshop.rest()
+        return self._metered(self._workshop.rest())
+
+    def _metered(self, outcomes: list[Outcome]) -> list[Outcome]:
+        for outcome in outcomes:
+            for count in counts(outcome):
+                self._meter.count(count)
+        return outcomes
 
     @ray.method(concurrency_group=_PULSE)  # type: ignore[untyped-decorator]
     def pulse(self) -> int:
@@ -76,52 +100,16 @@ class ShardWorker:
         return self._beats
 
 
-@contextmanager
-def connected(crew: Crew, threads: int) -> Iterator[None]:
-    """A Ray cluster for the time inside: the one at `crew.address`, or one that only this machine can reach."""
-    before = {name: os.environ.get(name) for name in _RAY_SETTINGS}
-    if crew.address is None:
-        os.environ.update({name: value for name, value in _RAY_SETTINGS.items() if name not in os.environ})
-    try:
-        _connect(crew, threads)
-        yield
-    finally:
-        ray.shutdown()
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-
-
-def _connect(crew: Crew, threads: int) -> None:
-    if crew.address is None:
-        ray.init(
-            address="local",
-            num_cpus=crew.workers * threads,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _node_ip_address="127.0.0.1",
-        )
-        gpus = ray.cluster_resources().get("GPU", 0)
-        if gpus < crew.gpus_per_worker:
-            raise BuildError(f"each worker asks for {crew.gpus_per_worker:g} GPUs, but this machine shows {gpus:g}")
-        if crew.accelerator and f"accelerator_type:{crew.accelerator}" not in ray.cluster_resources():
-            raise BuildError(f"every worker must have a GPU of the kind {crew.accelerator}; this machine has none")
-        return
-    try:
-        ray.init(address=crew.address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ray.exceptions.AuthenticationError) as refusal:
-        raise BuildError(f"no Ray cluster answers at {crew.address}: {str(refusal).splitlines()[0]}") from refusal
-
-
-def run_ray(spec: WorkshopSpec, shards: Sequence[int], crew: Crew, watch: Watch) -> Backlog:
-    """Make the shards by at most `crew.workers` actors at a time.
+def run_ray(
+    spec: WorkshopSpec, shards: Sequence[int], crew: Crew, watch: Watch, opened: OpenWorkshop = Workshop
+) -> Backlog:
+    """Make the shards by at most `crew.workers` actors at a time, each in a workshop that `opened` opens.
 
     Raises BuildError where no cluster answers, or where actors die as soon as they start.
     """
     backlog = Backlog.of(shards)
-    with Notice(crew.grace_s) as notice, connected(crew, spec.backend.threads):
-        team = _Team(spec, crew, backlog, watch)
+    with connected(crew, spec.backend.threads), Notice(crew.grace_s) as notice:  # Ray hears SIGTERM, too: first
+        team = _Team(spec, crew, opened, backlog, watch)
         while team.at_work() and not notice.over:
             backlog.told_to_end = notice.given
             team.hire()
@@ -142,15 +130,16 @@ class _Call:
 class _Team:
     """The actors of a run, and what they were asked. What to do is decided by roster and backlog."""
 
-    def __init__(self, spec: WorkshopSpec, crew: Crew, backlog: Backlog, watch: Watch) -> None:
-        self._spec, self._backlog, self._watch = spec, backlog, watch
+    def __init__(self, spec: WorkshopSpec, crew: Crew, opened: OpenWorkshop, backlog: Backlog, watch: Watch) -> None:
+        self._spec, self._opened, self._backlog, self._watch = spec, opened, backlog, watch
         self._roster = Roster(crew.workers, crew.stuck_s)
         self._hire = ray.remote(concurrency_groups={_PULSE: 1}, **_needs(spec, crew))(ShardWorker).remote
         self._actors: dict[int, Any] = {}
-        self._machines: dict[int, str] = {}
+        self._places: dict[int, Where] = {}
         self._calls: dict[Any, _Call] = {}
+        self._meter = Meter(spec.shard.plan_hash)
         self._failed_starts, self._most_failed_starts = 0, _FAILED_STARTS_PER_WORKER * crew.workers
-        self._looked_s = time.monotonic()
+        self._looked_s, self._look_every_s = time.monotonic(), min(_LOOK_EVERY_S, crew.stuck_s / 4)
 
     def at_work(self) -> bool:
         """Whether anything is left to do."""
@@ -160,7 +149,7 @@ class _Team:
         """Fill the vacancies."""
         for _ in range(self._roster.vacancies(self._backlog.waiting)):
             number = self._roster.hire(time.monotonic())
-            self._actors[number] = self._hire(self._spec)
+            self._actors[number] = self._hire(self._spec, self._opened)
             self._ask(number, "ready")
 
     def _ask(self, number: int, verb: str, *words: int) -> None:
@@ -195,12 +184,13 @@ class _Team:
         if call.verb == "pulse":
             self._roster.heard(call.number, answer, time.monotonic())
         elif call.verb == "ready":
-            self._machines[call.number] = answer
+            self._places[call.number] = answer
             self._roster.placed(call.number)
+            self._tell_staff()
         else:
             self._roster.answered(call.number, [outcome.shard for outcome in answer], time.monotonic())
             for outcome in answer:
-                settle(self._backlog, outcome, self._watch)
+                self._settle(outcome, self._places[call.number])
 
     def _part_from(self, call: _Call, kind: str, what: str) -> None:
         """A worker is gone: what it had in hand failed with it."""
@@ -208,9 +198,22 @@ class _Team:
             self._failed_starts += 1
             if self._failed_starts > self._most_failed_starts:
                 raise BuildError("worker processes die as soon as they start; try --workers 0 to see why")
-        message = f"the worker on {self._machines.get(call.number, 'a machine')} {what}"
+        where = self._places.get(call.number, Where("?", "?"))
         for shard in self._dismiss(call.number):
-            settle(self._backlog, ShardFailure(shard, kind, message), self._watch)
+            self._settle(ShardFailure(shard, kind, f"the worker on {where.node} {what}"), where)
+        self._tell_staff()
+
+    def _settle(self, outcome: Outcome, where: Where) -> None:
+        decision = settle(self._backlog, outcome, self._watch, where)
+        self._meter.set("hypersynth_shards_waiting", self._backlog.waiting)
+        if isinstance(outcome, ShardFailure) and decision is not None:
+            labels = {"kind": outcome.kind, "decision": decision.value}
+            self._meter.count(Count("hypersynth_failures_total", 1, labels))
+
+    def _tell_staff(self) -> None:
+        placed = sum(post.ready for post in self._roster.posts.values())
+        self._meter.set("hypersynth_workers", placed)
+        self._watch.staffed(placed)
 
     def _dismiss(self, number: int) -> list[int]:
         """Forget a worker and what it was asked; returns what it had in hand."""
@@ -221,7 +224,7 @@ class _Team:
     def look_after(self) -> None:
         """Now and then: ask the busy how far they are, and replace those that are stuck."""
         now_s = time.monotonic()
-        if now_s - self._looked_s < _LOOK_EVERY_S:
+        if now_s - self._looked_s < self._look_every_s:
             return
         self._looked_s = now_s
         for number in self._roster.stuck(now_s):
@@ -238,8 +241,9 @@ def _first_line(end: Exception) -> str:
 
 
 def _needs(spec: WorkshopSpec, crew: Crew) -> dict[str, Any]:
-    """What an actor asks of its node. On one machine memory is not asked for: it would only keep workers waiting."""
+    """What an actor asks of its node. On one machine only what is counted: the rest would keep workers waiting."""
     needs: dict[str, Any] = {"num_cpus": spec.backend.threads, "num_gpus": crew.gpus_per_worker}
-    if crew.accelerator is not None:
-        needs["accelerator_type"] = crew.accelerator
-    return needs if crew.address is None else {**needs, "memory": int(crew.memory_gb * 2**30)}
+    if crew.address is None:
+        return needs
+    kind = {} if crew.accelerator is None else {"accelerator_type": crew.accelerator}
+    return {**needs, "memory": int(crew.memory_gb * 2**30), **kind}

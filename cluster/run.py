@@ -3,6 +3,8 @@
 This module does not import Ray; `cluster.on_ray` is imported only when worker processes are wanted.
 """
 
+import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -27,15 +29,32 @@ class Crew:
     stuck_s: float = 900.0  # a worker that does not come further for so long is replaced
 
 
+@dataclass(frozen=True)
+class Where:
+    """Who made a shard."""
+
+    node: str  # the machine's address or name
+    worker: str  # the number of the process there
+
+    @classmethod
+    def here(cls) -> "Where":
+        """This process."""
+        return cls(socket.gethostname(), str(os.getpid()))
+
+
 class Watch(Protocol):
     """Is told what happens while shards are made."""
 
-    def finished(self, commit: Commit) -> None:
+    def finished(self, commit: Commit, where: Where) -> None:
         """A shard is done."""
         ...
 
-    def failed(self, failure: ShardFailure, decision: Decision) -> None:
+    def failed(self, failure: ShardFailure, decision: Decision, where: Where) -> None:
         """A shard failed, and this was decided."""
+        ...
+
+    def staffed(self, workers: int) -> None:
+        """So many workers have a place now."""
         ...
 
 
@@ -62,23 +81,26 @@ def run_local(spec: WorkshopSpec, shards: Sequence[int], crew: Crew, watch: Watc
             if notice.over:
                 raise StoppedError("told to end")
 
-        workshop = Workshop(spec, beat)
+        workshop, here = Workshop(spec, beat), Where.here()
         while True:
             shard = backlog.take()
             outcomes = workshop.rest() if shard is None else workshop.begin(shard)
             if shard is None and not outcomes:
                 return backlog
             for outcome in outcomes:
-                settle(backlog, outcome, watch)
+                settle(backlog, outcome, watch, here)
             backlog.told_to_end = notice.given
 
 
-def settle(backlog: Backlog, outcome: Outcome, watch: Watch) -> None:
-    """Note a shard's end and tell the watch."""
+def settle(backlog: Backlog, outcome: Outcome, watch: Watch, where: Where) -> Decision | None:
+    """Note a shard's end and tell the watch; returns what was decided, if the shard failed."""
     if isinstance(outcome, Commit):
         backlog.succeed()
-        watch.finished(outcome)
-    elif outcome.kind == "dropped":
+        watch.finished(outcome, where)
+        return None
+    if outcome.kind == "dropped":
         backlog.drop(outcome.shard)
-    else:
-        watch.failed(outcome, backlog.fail(outcome))
+        return Decision.RETRY
+    decision = backlog.fail(outcome)
+    watch.failed(outcome, decision, where)
+    return decision

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from jobs.commands import building, checking, embeddings, looking, training
+from jobs.commands import building, checking, embeddings, looking, submitting, training
 from jobs.console import err
 from samplers.errors import HypersynthError
 
@@ -20,12 +20,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (building.build, looking.plan, looking.preview, checking.status, checking.verify, looking.recipes):
+for verb in (
+    *(building.build, building.seal, looking.plan, looking.preview),
+    *(checking.status, checking.verify, checking.gc, looking.recipes, embeddings.embed),
+):
     app.command()(verb)
-app.command()(embeddings.embed)
 app.command("fit-prior")(embeddings.fit_prior)
 app.command()(embeddings.measure)
 app.command("train-model")(training.train_model)
+app.command()(submitting.submit)
 
 
 def guarded(run: Callable[[], Any]) -> int:

@@ -5,12 +5,14 @@ This module does not know where shards are made, nor what is learned; it is told
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cluster.failures import Decision
+from cluster.run import Where
 from jobs.plan import Plan
 from jobs.wording import duration, pace
 from synth.commit import Commit
@@ -37,6 +39,7 @@ class ProgressWatch:
         self._task = self._bar.add_task("shards", total=None, rate="", visible=False)
         self._total = self._before = self._kept = 0
         self._counts: Counter[str] = Counter()
+        self._workers: int | None = None  # None: this process
         self._shown: set[str] = set()  # bugs whose traceback was printed: once is enough
         self._began = self._last_line = time.monotonic()
 
@@ -53,19 +56,25 @@ class ProgressWatch:
         """Another step begins."""
         self._console.print(message, highlight=False, markup=False)
 
-    def planned(self, plan: Plan, done: int) -> None:
-        """The plan is fixed, and so many of its shards are already done."""
-        self._total = len(plan.pictures)
-        self._before = sum(last - first for first, last in map(plan.shard_places, range(done)))
+    def planned(self, plan: Plan, missing: Sequence[int], shards: Sequence[int]) -> None:
+        """The plan is fixed; of these shards, which are all or a part of the plan's, those are missing."""
+        self._total = _pictures(plan, shards)
+        self._before = self._total - _pictures(plan, missing)
         self._began = self._last_line = time.monotonic()
+        done = len(shards) - len(missing)
+        part = f", {len(shards)} of them this part" if len(shards) < plan.shards else ""
         already = f", {done} of them done before" if done else ""
         self.step(
             f"plan {plan.hash[:12]}: {plan.pictures.identities} identities x {plan.pictures.views} views = "
-            f"{self._total} pictures in {plan.shards} shards{already}"
+            f"{len(plan.pictures)} pictures in {plan.shards} shards{part}{already}"
         )
-        self._bar.update(self._task, total=self._total, completed=self._before, visible=done < plan.shards)
+        self._bar.update(self._task, total=self._total, completed=self._before, visible=bool(missing))
 
-    def finished(self, commit: Commit) -> None:
+    def staffed(self, workers: int) -> None:
+        """So many workers have a place now."""
+        self._workers = workers
+
+    def finished(self, commit: Commit, where: Where) -> None:
         """A shard is done."""
         self._counts["pictures"] += commit.planned
         self._counts["redrawn"] += commit.rendered - commit.planned
@@ -74,9 +83,11 @@ class ProgressWatch:
         now = time.monotonic()
         if not self._console.is_terminal and now - self._last_line >= _LINE_EVERY_S:
             self._last_line = now
-            self.step(f"{self._before + self._counts['pictures']} of {self._total} pictures, {self.summary()}")
+            done = self._before + self._counts["pictures"]
+            left = duration((self._total - done) / self._pictures_per_s())
+            self.step(f"{done} of {self._total} pictures, {self.summary()}, {left} left")
 
-    def failed(self, failure: ShardFailure, decision: Decision) -> None:
+    def failed(self, failure: ShardFailure, decision: Decision, where: Where) -> None:
         """A shard failed, and this was decided."""
         self._counts["failed"] += 1
         self._console.print(
@@ -89,13 +100,21 @@ class ProgressWatch:
             self._shown.add(failure.message)
             self._console.print(failure.traceback, style="dim", highlight=False, markup=False)
 
+    def _pictures_per_s(self) -> float:
+        return max(self._counts["pictures"], 1e-9) / max(time.monotonic() - self._began, 1e-9)
+
     def _rate(self) -> str:
-        return f"{self._counts['pictures'] / max(time.monotonic() - self._began, 1e-9):.1f}/s"
+        workers = "" if self._workers is None else f", {self._workers} workers"
+        return f"{self._pictures_per_s():.1f}/s{workers}"
 
     def summary(self) -> str:
         """Rate and counts so far, in words."""
         counts = (f"{self._counts[name]} {name}" for name in ("redrawn", "rejected", "failed") if self._counts[name])
         return ", ".join((self._rate(), *counts))
+
+
+def _pictures(plan: Plan, shards: Sequence[int]) -> int:
+    return sum(last - first for first, last in map(plan.shard_places, shards))
 
 
 class TrainingWatch:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from cluster.resources import Resources
 from jobs.identities import IdentitySettings
 from jobs.mistakes import explained
 from jobs.source import Source, read_source
@@ -47,13 +48,6 @@ class OutputSettings(Section):
     order: Literal["shuffled", "by_identity"] = "shuffled"
     jpeg_quality: int = Field(95, ge=1, le=100)
     embeddings: bool = Field(False, description="keep the encoder's embeddings in the index")
-
-
-class Resources(Section):
-    """Where the work runs. Neither hashed nor stored with the dataset."""
-
-    gpus_per_worker: float = Field(0, ge=0)
-    memory_gb: float = Field(2, gt=0)
 
 
 class Recipe(Section):

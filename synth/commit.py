@@ -35,6 +35,12 @@ def commit_name(shard: int) -> str:
     return f"{FOLDER}{shard:06d}.json"
 
 
+def is_shard_file(name: str) -> bool:
+    """Whether a name is that of some shard's tar or index."""
+    number = name.rpartition("/")[2].partition(".")[0]
+    return number.isdecimal() and name in (tar_name(int(number)), index_name(int(number)))
+
+
 class StoredFile(BaseModel):
     """A stored object as a commit promises it."""
 

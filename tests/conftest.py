@@ -40,8 +40,13 @@ def dataset_folder(small_recipe: Recipe, tmp_path_factory: pytest.TempPathFactor
 
 def build_here(recipe: Recipe, folder: Path) -> int:
     """Build in this process; returns the number of shards made."""
+    return build_at(recipe, str(folder))
+
+
+def build_at(recipe: Recipe, url: str) -> int:
+    """Build in this process, wherever it goes; returns the number of shards made."""
     with ProgressWatch(Console(quiet=True)) as watch:
-        return build(recipe, str(folder), Crew(0), watch).made
+        return build(recipe, url, Crew(0), watch).made
 
 
 @pytest.fixture(scope="session")

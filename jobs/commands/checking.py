@@ -1,4 +1,4 @@
-"""`status` and `verify`: what lies at a URL, and whether it holds."""
+"""`status`, `verify` and `gc`: what lies at a URL, whether it holds, and what is too many."""
 
 from typing import Annotated
 
@@ -51,3 +51,25 @@ def verify(
         what = ["the identities"] * bool(verdict.identities) + [f"shard {shard:06d}" for shard in dropped]
         out.print(f"dropped: {', '.join(what) or 'the manifest'}; hypersynth build makes it again")
     raise typer.Exit(1)
+
+
+def gc(
+    url: UrlArgument,
+    delete: Annotated[bool, typer.Option("--delete", help="remove them; best while nobody builds there")] = False,
+) -> None:
+    """List files that no commit names, left by interrupted builds: they cost space and nothing else."""
+    from jobs.orphans import find_orphans, remove_orphans
+    from jobs.plan import stored_hash
+    from jobs.wording import size
+    from synth.storage import open_storage
+
+    storage = open_storage(url)
+    stored_hash(storage)  # or nothing was built there, and nothing there is ours
+    orphans = remove_orphans(storage) if delete else find_orphans(storage)
+    for stored in orphans:
+        out.print(f"{stored.name}  {stored.size} bytes")
+    total = f"{len(orphans)} orphans, {size(sum(stored.size for stored in orphans))}"
+    if not orphans:
+        out.print("no orphans")
+    else:
+        out.print(f"removed {total}" if delete else f"{total}; --delete removes them")

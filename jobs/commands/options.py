@@ -10,7 +10,9 @@ import typer
 from jobs.console import out
 
 RecipeArgument = Annotated[str, typer.Argument(help="a shipped recipe's name, or a YAML file")]
-UrlArgument = Annotated[str, typer.Argument(metavar="URL", help="the dataset's folder")]
+UrlArgument = Annotated[
+    str, typer.Argument(metavar="URL", help="where the dataset lies: a folder, or s3://bucket/prefix")
+]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="replace a value of the recipe")
 ]

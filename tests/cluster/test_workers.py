@@ -3,40 +3,17 @@
 import os
 import random
 import signal
-import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.cluster.making import command, run
 from tests.files import commits, digests
-from tests.processes import LIMIT_S, started, until
+from tests.processes import started, until
 
-#: Enough work that workers are killed in the middle of it, in shards small enough to be lost several times.
-RECIPE = ("barcode", "--set", "identities.count=150", "--set", "output.shard_size=40", "--set", "renderer.size=112")
-SHARDS = 38
 KILLS = 3
-
-
-def command(folder: Path, workers: int, *more: str) -> list[str]:
-    return [sys.executable, "-m", "jobs", "build", *RECIPE, "--out", str(folder), "--workers", str(workers), *more]
-
-
-def run(words: Sequence[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    variables = {**os.environ, **environment}
-    return subprocess.run(words, capture_output=True, text=True, env=variables, check=False, timeout=LIMIT_S)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The bytes of a build in one process, without Ray."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    ended = run(command(folder, 0))
-    assert ended.returncode == 0, ended.stderr
-    assert len(commits(folder)) == SHARDS
-    return digests(folder)
 
 
 @pytest.mark.parametrize("workers", [1, 3])

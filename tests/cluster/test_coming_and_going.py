@@ -1,0 +1,194 @@
+"""Workers that hang, die, or come late; drivers that are killed, told to end, or two at once."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster.failures import PATIENCE, Decision
+from cluster.on_ray import OpenWorkshop, run_ray
+from cluster.run import Crew, Where
+from jobs.plan import Plan, make_plan
+from jobs.recipe import load_recipe, resolve_recipe
+from synth.commit import Commit, committed_shards
+from synth.storage import open_storage
+from synth.workshop import ShardFailure
+from tests.cluster.making import command, run
+from tests.cluster.workshops import BAD, Deadly, HangingAtFirst
+from tests.files import commits, digests
+from tests.processes import started, until
+
+SHARDS = 6
+
+
+@dataclass
+class Seen:
+    """What a run told: a `cluster.run.Watch`."""
+
+    finished_shards: list[int] = field(default_factory=list)
+    failures: list[tuple[ShardFailure, Decision]] = field(default_factory=list)
+    workers: list[int] = field(default_factory=list)
+
+    def finished(self, commit: Commit, where: Where) -> None:
+        self.finished_shards.append(commit.shard)
+
+    def failed(self, failure: ShardFailure, decision: Decision, where: Where) -> None:
+        self.failures.append((failure, decision))
+
+    def staffed(self, workers: int) -> None:
+        self.workers.append(workers)
+
+
+@pytest.fixture
+def plan() -> Plan:
+    small = {"identities.count": 6, "variations.views": 10, "output.shard_size": 10}
+    return make_plan(resolve_recipe(load_recipe("barcode", small)))
+
+
+def seen_of(plan: Plan, folder: Path, crew: Crew, opened: OpenWorkshop) -> Seen:
+    seen = Seen()
+    backlog = run_ray(plan.workshop(str(folder)), range(SHARDS), crew, seen, opened)
+    assert backlog.done + len(backlog.parked) == SHARDS
+    return seen
+
+
+def test_a_worker_that_does_not_come_further_is_replaced(plan: Plan, tmp_path: Path) -> None:
+    seen = seen_of(plan, tmp_path, Crew(2, stuck_s=4), HangingAtFirst)
+    assert sorted(seen.finished_shards) == list(range(SHARDS))
+    [(failure, decision)] = seen.failures
+    assert (failure.shard, failure.kind, decision) == (BAD, "stuck", Decision.RETRY)
+    assert "did not come further, and was replaced" in failure.message
+
+
+def test_a_shard_that_kills_its_workers_is_parked_and_the_others_are_done(plan: Plan, tmp_path: Path) -> None:
+    seen = seen_of(plan, tmp_path, Crew(1), Deadly)
+    assert sorted({*range(SHARDS)} - {*seen.finished_shards}) == [BAD]
+    assert committed_shards(open_storage(str(tmp_path))) == [shard for shard in range(SHARDS) if shard != BAD]
+    bad = [decision for failure, decision in seen.failures if failure.shard == BAD]
+    assert bad == [*[Decision.RETRY] * (PATIENCE["lost"].tries - 1), Decision.PARK]
+    assert {failure.kind for failure, _ in seen.failures} == {"lost"}
+
+
+LATE = """
+import logging, sys
+from pathlib import Path
+from ray.cluster_utils import Cluster
+from tests.cluster.workshops import Meeting
+from cluster.run import Crew
+from cluster.on_ray import run_ray
+from jobs.plan import make_plan
+from jobs.recipe import load_recipe, resolve_recipe
+
+nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 10**8})
+nodes.add_node(num_cpus=1, object_store_memory=10**8)
+small = {"identities.count": 6, "variations.views": 10, "output.shard_size": 10}
+plan = make_plan(resolve_recipe(load_recipe("barcode", small)))
+
+class Watch:
+    def finished(self, commit, where):
+        print("finished", commit.shard, flush=True)
+        if self.more:
+            nodes.add_node(num_cpus=1, object_store_memory=10**8)
+            self.more = False
+    def failed(self, failure, decision, where): print("failed", failure.message, flush=True)
+    def staffed(self, workers): print("workers", workers, flush=True)
+    more = True
+
+crew = Crew(2, address=nodes.address)
+backlog = run_ray(plan.workshop(sys.argv[1]), range(6), crew, Watch(), Meeting)
+print("done", backlog.done, flush=True)
+nodes.shutdown()
+"""
+
+
+def test_nodes_that_join_late_are_used(tmp_path: Path) -> None:
+    """At first there is a place for one worker; after the first shard, for another."""
+    variables = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    words = [sys.executable, "-c", LATE, str(tmp_path)]
+    ended = subprocess.run(words, capture_output=True, text=True, env=variables, timeout=200, check=False)
+    said = ended.stdout.splitlines()
+    assert said[-1] == "done 6", ended.stderr
+    assert said[0] == "workers 1"
+    assert "workers 2" in said
+
+
+LISTENING = """
+import psutil, sys
+from cluster.ray_cluster import connected, ray
+from cluster.run import Crew
+with connected(Crew(1), 1):
+    ray.get(ray.remote(lambda: 1).remote())
+    here = psutil.Process()
+    for process in [here, *here.children(recursive=True)]:
+        for each in process.net_connections("inet"):
+            if each.status == psutil.CONN_LISTEN:
+                print(each.laddr.ip)
+    print("address", ray.get_runtime_context().gcs_address, flush=True)
+    sys.stdin.readline()
+"""
+JOINING = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1])"
+
+
+def test_a_cluster_of_our_own_listens_on_loopback_and_wants_its_token(tmp_path: Path) -> None:
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    variables["HOME"] = str(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", LISTENING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables
+    ) as program:
+        assert program.stdout is not None
+        said = []
+        while not (said and said[-1].startswith("address")):
+            said.append(program.stdout.readline().strip())
+        address = said.pop().partition(" ")[2]
+        assert said
+        assert {ip.removeprefix("::ffff:") for ip in said} == {"127.0.0.1"}
+        stranger = subprocess.run(
+            [sys.executable, "-c", JOINING, address],
+            capture_output=True,
+            text=True,
+            env={**variables, "RAY_AUTH_MODE": "disabled"},
+            check=False,
+        )
+        assert "InvalidAuthToken" in stranger.stderr
+        program.communicate("\n")
+    assert program.returncode == 0
+    assert not (tmp_path / ".ray").exists(), "no token is left in the home folder"
+
+
+def test_a_driver_that_is_killed_goes_on_where_it_was(undisturbed: dict[str, str], tmp_path: Path) -> None:
+    for more in (3, 9):
+        with started(command(tmp_path, 2)) as build:
+            until(lambda: len(commits(tmp_path)) >= more, build)  # noqa: B023 - called before more changes
+            build.kill()
+    ended = run(command(tmp_path, 2))
+    assert ended.returncode == 0, ended.stderr
+    assert digests(tmp_path) == undisturbed
+
+
+def test_two_drivers_at_once_make_one_dataset(undisturbed: dict[str, str], tmp_path: Path) -> None:
+    with started(command(tmp_path, 1)) as one, started(command(tmp_path, 0)) as other:
+        ended = [each.communicate()[1] for each in (one, other)]
+    assert (one.returncode, other.returncode) == (0, 0), ended
+    assert digests(tmp_path) == undisturbed
+
+
+def test_workers_finish_what_they_have_when_the_driver_is_told_to_end(
+    undisturbed: dict[str, str], tmp_path: Path
+) -> None:
+    with started(command(tmp_path, 2)) as build:
+        until(lambda: len(commits(tmp_path)) >= 2, build)
+        processes = psutil.Process(build.pid).children(recursive=True)
+        build.send_signal(signal.SIGTERM)
+        _, said = build.communicate()
+    assert build.returncode == 128 + signal.SIGTERM
+    assert "shards are left; run the same command to go on" in said
+    assert not (tmp_path / ".unfinished").exists()
+    psutil.wait_procs(processes, timeout=60)
+    ended = run(command(tmp_path, 2))
+    assert ended.returncode == 0, ended.stderr
+    assert digests(tmp_path) == undisturbed

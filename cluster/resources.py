@@ -46,6 +46,7 @@ class Resources(Section):
 
     gpus_per_worker: float = Field(0, ge=0)
     memory_gb: float = Field(2, gt=0, description="of one worker")
+    stuck_minutes: float = Field(15, gt=0, description="a worker that does not come further for so long is replaced")
     accelerator: Word | None = Field(None, description="every worker must have a GPU of this kind: L4, A100, H100")
     groups: tuple[NodeGroup, ...] = Field((), description="machines to ask for; none: one for each worker")
     image: str | None = Field(

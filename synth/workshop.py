@@ -84,6 +84,7 @@ class Workshop:
         used = renderer.fingerprint()
         for encoder in encoders.values():
             used |= encoder.fingerprint()
+        self._beat()  # weights may have come from far away
         return Tools(read_anchors(self._storage), renderer, encoders, fingerprint(spec.backend, used))
 
     def make(self, shard: int) -> Outcome:

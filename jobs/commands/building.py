@@ -57,6 +57,7 @@ def build(
         memory_gb=chosen.resources.memory_gb,
         accelerator=chosen.resources.accelerator,
         grace_s=grace,
+        stuck_s=60 * chosen.resources.stuck_minutes,
     )
     if plots:
         from synth.plots import require_matplotlib

@@ -39,12 +39,17 @@ def differences(first: Tensor, second: Tensor, weight: Tensor, scales: int = 3) 
 def texture_difference(first: Tensor, second: Tensor) -> Tensor:
     """How much more or less fine detail there is, whatever its phase, in pictures float (B, C, H, W): one number.
 
-    Detail is what a blur of 3 x 3 pixels takes away; its root mean square in windows of 8 x 8 pixels is compared.
-    Without it, what cannot be foretold pixel by pixel, such as hair, is drawn smooth.
+    Detail is what lies between two blurs, above all of periods from 4 to 12 pixels; its root mean square in windows of
+    8 x 8 pixels is compared. Without it, what cannot be foretold pixel by pixel, such as hair, is drawn smooth. The
+    first blur takes alternating pixels away: nothing is gained by them, or else a network fills hair with them.
     """
+    tap = torch.tensor([0.25, 0.5, 0.25], dtype=first.dtype, device=first.device)
 
     def detail(x: Tensor) -> Tensor:
-        fine = x - functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+        soft = functional.conv2d(
+            functional.conv2d(x.flatten(0, 1)[:, None], tap.view(1, 1, 1, 3)), tap.view(1, 1, 3, 1)
+        )
+        fine = soft - functional.avg_pool2d(soft, 5, 1, 2, count_include_pad=False)
         return (functional.avg_pool2d(fine.square(), 8, 4) + 1e-5).sqrt()
 
     return (detail(first) - detail(second)).abs().mean()

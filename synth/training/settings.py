@@ -117,7 +117,7 @@ class DrawingWeights(Section):
     texture: float = Field(0.5, ge=0, description="difference in the amount of fine detail")
     features: float = Field(0.5, ge=0, description="difference of the encoder's maps")
     identity: float = Field(0.5, ge=0, description="1 - cosine of the wanted vector and that of the drawn picture")
-    style: float = Field(2e-4, ge=0, description="for each nat by which pictures' styles tell more than chance")
+    style: float = Field(2e-3, ge=0, description="for each nat by which pictures' styles tell more than chance")
     adversary: float = Field(0.4, ge=0, description="length of its gradient at the last layer, in that of all others")
 
 

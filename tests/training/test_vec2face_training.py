@@ -179,11 +179,23 @@ def test_losses_are_nothing_for_the_same_pictures(encoder: Path) -> None:
     assert same.embedding.norm(dim=1).tolist() == pytest.approx([1, 1])
 
 
+def stripes(period: int) -> Tensor:
+    """Slanting ones, from 0 to 1: float (1, 1, 112, 112)."""
+    along = (torch.arange(112)[:, None] + torch.arange(112)).remainder(period)
+    return (along < period // 2).float().expand(1, 1, 112, 112)
+
+
 def test_fine_detail_counts_wherever_it_lies() -> None:
-    checks = (torch.arange(112)[:, None] + torch.arange(112)).remainder(2).float().expand(1, 1, 112, 112)
-    flat = torch.full_like(checks, 0.5)
-    assert float(texture_difference(checks, 1 - checks)) < 1e-3
-    assert float(texture_difference(checks, flat)) > 0.3
+    fine = stripes(6)
+    assert float(texture_difference(fine, 1 - fine)) < 1e-3
+    assert float(texture_difference(fine, torch.full_like(fine, 0.5))) > 0.2
+
+
+def test_alternating_pixels_are_no_fine_detail() -> None:
+    checks, flat = stripes(2), torch.full((1, 1, 112, 112), 0.5)
+    columns = torch.arange(112).remainder(2).float().expand(1, 1, 112, 112)
+    assert float(texture_difference(checks, flat)) < 1e-3
+    assert float(texture_difference(columns, flat)) < 1e-3
 
 
 def test_an_adversary_learns_to_tell_noise_from_nothing() -> None:

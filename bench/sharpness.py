@@ -12,11 +12,11 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 _NYQUIST = 0.5  # cycles in a pixel
 
 
-def fine_energy(images: Tensor, above: float = 0.25) -> Tensor:
-    """The energy of detail finer than a share of the Nyquist frequency, of pictures uint8 (B, H, H, 3): float64 (B,).
+def fine_energy(images: Tensor, above: float = 0.25, below: float = 2.0) -> Tensor:
+    """The energy of detail between two shares of the Nyquist frequency, of pictures uint8 (B, H, H, 3): float64 (B,).
 
-    The sum of squares of the luminance's Fourier coefficients at radial frequencies above `above` x 0.5 cycles a
-    pixel, after the mean is taken away and a Hann window is laid over, so that the picture's edges do not count as
+    The sum of squares of the luminance's Fourier coefficients at radial frequencies from `above` to `below` x 0.5
+    cycles a pixel, after the mean is taken away and a Hann window is laid over, so that the picture's edges do not count as
     detail. In grey levels squared, a pixel: the variance that such detail gives the windowed picture.
     """
     side = images.shape[1]
@@ -26,5 +26,6 @@ def fine_energy(images: Tensor, above: float = 0.25) -> Tensor:
     power = torch.fft.fft2(grey * (hann[:, None] * hann)).abs() ** 2 / side**4
     frequency = torch.fft.fftfreq(side, dtype=torch.float64)
     radius = (frequency[:, None] ** 2 + frequency**2).sqrt()
-    energy: Tensor = (power * (radius > above * _NYQUIST)).sum((1, 2))
+    band = (radius > above * _NYQUIST) & (radius <= below * _NYQUIST)
+    energy: Tensor = (power * band).sum((1, 2))
     return energy

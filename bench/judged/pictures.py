@@ -98,15 +98,25 @@ def sets(setup: Judging, own: Own) -> Iterator[Measurement]:
         yield from _spread(own, error.detail, error_rate("", _judged(setup, procedural), None).detail)
     yield from leakage(setup, own, pictures)
     yield from _detection(own.recipe, setup, pictures, 95.0)
-    ours, theirs = (sharpness(each) for each in (pictures, procedural))
-    yield Measurement(
-        f"{own.recipe}: fine detail over procedural",
-        ours / theirs,
-        "x",
-        0.6,
-        note="energy above a quarter of the Nyquist frequency",
-        detail={"own": ours, "procedural": theirs},
-    )
+    yield from _sharpness(own, pictures, procedural)
+
+
+def _sharpness(own: Own, pictures: Pictures, procedural: Pictures) -> Iterator[Measurement]:
+    """Fine detail, and how much of it a grid of pixels would be: what lies near the Nyquist frequency alone."""
+    bands = {
+        "fine detail": (0.25, 2.0, 0.6, "energy above a quarter of the Nyquist frequency"),
+        "detail without grids": (0.25, 0.75, None, "between a quarter and three quarters of it"),
+        "finest detail": (
+            0.75,
+            2.0,
+            None,
+            "above three quarters: many times procedural is a grid of pixels",
+        ),
+    }
+    for what, (above, below, bar, note) in bands.items():
+        ours, theirs = (sharpness(each, above, below) for each in (pictures, procedural))
+        detail = {"own": ours, "procedural": theirs}
+        yield Measurement(f"{own.recipe}: {what} over procedural", ours / theirs, "x", bar, note=note, detail=detail)
 
 
 def _spread(own: Own, found: Mapping[str, float], usual: Mapping[str, float]) -> Iterator[Measurement]:
@@ -144,7 +154,7 @@ def faces_found(pictures: Pictures, rows: Tensor) -> float:
     return float(detected(images, landmarks).double().mean())
 
 
-def sharpness(pictures: Pictures, most: int = 2000) -> float:
+def sharpness(pictures: Pictures, above: float = 0.25, below: float = 2.0, most: int = 2000) -> float:
     """The mean fine energy (`bench.sharpness`) of the first pictures."""
     rows = torch.arange(min(most, len(pictures.table)))
-    return float(torch.cat([fine_energy(images) for images in batches(pictures, rows)]).mean())
+    return float(torch.cat([fine_energy(images, above, below) for images in batches(pictures, rows)]).mean())

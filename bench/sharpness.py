@@ -16,8 +16,8 @@ def fine_energy(images: Tensor, above: float = 0.25, below: float = 2.0) -> Tens
     """The energy of detail between two shares of the Nyquist frequency, of pictures uint8 (B, H, H, 3): float64 (B,).
 
     The sum of squares of the luminance's Fourier coefficients at radial frequencies from `above` to `below` x 0.5
-    cycles a pixel, after the mean is taken away and a Hann window is laid over, so that the picture's edges do not count as
-    detail. In grey levels squared, a pixel: the variance that such detail gives the windowed picture.
+    cycles a pixel, after the mean is taken away and a Hann window is laid over, so that the picture's edges do not
+    count as detail. In grey levels squared, a pixel: the variance that such detail gives the windowed picture.
     """
     side = images.shape[1]
     grey = (images.double() * torch.tensor(_LUMINANCE, dtype=torch.float64)).sum(-1)

@@ -22,7 +22,7 @@ from synth.encoders.settings import BUILT_IN, EncoderSettings, TrainedSettings
 from synth.files import open_file
 from synth.pictures import open_pictures
 from synth.section import InputFile
-from synth.storage import open_storage
+from synth.storage import open_parent
 
 _PICTURES_AT_ONCE = 64
 
@@ -53,8 +53,7 @@ def fit_prior(file: EmbeddingFile, output: str, components: int | None = None) -
     """
     if not output.endswith(".safetensors"):
         raise DatasetError(f"{output}: a prior is stored as .safetensors")
-    folder, _, name = output.rpartition("/")
-    storage = open_storage(folder or ("/" if output.startswith("/") else "."))
+    storage, name = open_parent(output)
     if storage.exists(name) and storage.read(name) == open_file(file.url)[1]:
         raise DatasetError(f"{output} is the file of embeddings itself; choose another --output")
     found = read_embeddings(file.url, column=file.column, label_column=file.label_column)
@@ -82,8 +81,7 @@ def embed_dataset(url: str, encoder: str, output: str) -> int:
         rows = range(first, min(first + _PICTURES_AT_ONCE, len(pictures.table)))
         images = torch.stack([pictures.image(row) for row in rows])
         found.append(network.embed(images.permute(0, 2, 3, 1)))
-    folder, _, name = output.rpartition("/")
-    storage = open_storage(folder or ("/" if output.startswith("/") else "."))
+    storage, name = open_parent(output)
     storage.replace(name, save_safetensors({"vectors": torch.cat(found), "labels": pictures.table.identity}))
     return len(pictures.table)
 

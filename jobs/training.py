@@ -24,7 +24,7 @@ from jobs.source import TRAININGS, parse_override, read_source
 from samplers.errors import RecipeError
 from synth.backend import Backend, prepare
 from synth.section import pin_files
-from synth.storage import open_storage
+from synth.storage import local_folder, open_storage
 from synth.training.card import CARD, model_card
 from synth.training.checkpoint import CHECKPOINT
 from synth.training.journal import LOSSES, read_losses
@@ -96,7 +96,7 @@ def run_training(request: Request, console: Console) -> Outcome:
     Files that the settings name are pinned first, so that a training never goes on with other contents.
     """
     settings = load_training(request)
-    folder = Path(open_storage(request.out).location)
+    folder = local_folder(request.out)
     _prepare(settings)
     settings = pin_files(settings)
     with among_processes(settings.device) as place:

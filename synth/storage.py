@@ -7,6 +7,7 @@ know what the objects hold, nor which of them belong together: that is the commi
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from samplers.errors import StorageError
@@ -108,3 +109,17 @@ def open_storage(url: str) -> Storage:
     from synth.storages.local import LocalStorage
 
     return LocalStorage(url.removeprefix("file://"))
+
+
+def open_parent(url: str) -> tuple[Storage, str]:
+    """The storage in which the object of a URL or path lies, and its name there. Raises as `open_storage`."""
+    parent, _, name = url.rpartition("/")
+    return open_storage(parent or ("/" if url.startswith("/") else ".")), name
+
+
+def local_folder(url: str) -> Path:
+    """The folder of a URL. Raises StorageError for a bucket's, where only a folder will do."""
+    scheme, separator, _ = url.partition("://")
+    if separator and scheme != "file":
+        raise StorageError(f"{url}: only a folder will do here, not {scheme}://")
+    return Path(open_storage(url).location)

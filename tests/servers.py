@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
@@ -93,17 +94,15 @@ def _running(words: list[str], port: int, folder: Path, environment: dict[str, s
     with subprocess.Popen(
         words, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as program:
-        watchdog = threading.Timer(LIMIT_S, program.kill)
-        watchdog.start()
         try:
-            url = f"http://127.0.0.1:{port}"
+            url, patience = f"http://127.0.0.1:{port}", time.monotonic() + LIMIT_S
             while program.poll() is None and not _answers(url):
+                assert time.monotonic() < patience, f"{words[0]} does not answer"
                 with suppress(subprocess.TimeoutExpired):
                     program.wait(0.05)
             assert program.poll() is None, f"{words[0]} ended by itself"
             yield Server(url)
         finally:
-            watchdog.cancel()
             program.kill()
 
 

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -61,7 +60,7 @@ def plan(
 
 def preview(
     recipe: RecipeArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="PNG", help="where the picture goes")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="PNG", help="where the picture goes")],
     people: Annotated[int, typer.Option(min=1, max=200, help="rows")] = 8,
     views: Annotated[int, typer.Option(min=1, max=200, help="columns")] = 10,
     sweep: Annotated[str | None, typer.Option(metavar="ATTRIBUTE", help="vary only this, from low to high")] = None,
@@ -70,10 +69,10 @@ def preview(
 ) -> None:
     """Draw a recipe's first people on a contact sheet, in seconds."""
     from jobs.preview import preview as draw
-    from synth.storage import open_storage
+    from synth.storage import open_parent
 
-    sheet = draw(allowed(named_recipe(recipe, overrides), allow_cpu), people, views, sweep)
-    open_storage(str(output.parent)).replace(output.name, sheet)
+    storage, name = open_parent(output)
+    storage.replace(name, draw(allowed(named_recipe(recipe, overrides), allow_cpu), people, views, sweep))
     out.print(f"people in rows, {sweep or 'views'} in columns: {output}")
 
 

@@ -103,7 +103,7 @@ def test_a_mistake_in_settings_is_told_with_its_place(
         (["encoder", "--set", "steps"], "write it as key=value"),
         (["encoder", "--set", "device=cuda"], "this machine shows no CUDA device; use --settings encoder-cpu"),
         (["encoder", "--data", "nowhere"], "nowhere holds no finished dataset"),
-        (["encoder", "--data", "s3://bucket/x"], "folders only, not in s3://"),
+        (["encoder", "--data", "gs://bucket/x"], "datasets lie in folders or in s3://, not in gs://"),
     ],
 )
 def test_a_mistake_on_the_command_line_costs_one_line(
@@ -116,7 +116,7 @@ def test_a_mistake_on_the_command_line_costs_one_line(
 
 def test_results_go_to_folders_only(file: Path) -> None:
     ended = typed("train-model", "encoder", "--out", "s3://bucket/x", "--settings", file)
-    assert "folders only, not in s3://" in ended.line
+    assert "s3://bucket/x: only a folder will do here, not s3://" in ended.line
 
 
 def test_the_preset_for_this_machine_is_the_default() -> None:

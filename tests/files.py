@@ -3,8 +3,6 @@
 import hashlib
 from pathlib import Path
 
-from synth.storage import open_storage, sha256
-
 
 def digests(folder: Path) -> dict[str, str]:
     """sha256 of every file whose bytes a plan decides: all but the commits, which hold timings."""
@@ -19,11 +17,3 @@ def digests(folder: Path) -> dict[str, str]:
 def commits(folder: Path) -> list[Path]:
     """The commits that lie in a folder."""
     return sorted((folder / "shards").glob("*.json"))
-
-
-def stored_digests(url: str) -> dict[str, str]:
-    """The same of whatever lies at a URL."""
-    storage = open_storage(url)
-    names = [stored.name for stored in storage.list("")]
-    decided = (name for name in names if not (name.startswith("shards/") and name.endswith(".json")))
-    return {name: sha256(storage.read(name)) for name in decided}

@@ -9,6 +9,7 @@ import boto3
 import pytest
 from rich.console import Console
 
+from bench.chaos.builds import bytes_at
 from bench.chaos.proxy import Trouble, troubled
 from cluster.run import Crew
 from jobs.build import Part, build_part, seal
@@ -23,7 +24,7 @@ from synth.dataset import Dataset
 from synth.reader import open_dataset
 from synth.storage import open_storage
 from tests.conftest import SERVERS, build_at, talking_to
-from tests.files import commits, digests, stored_digests
+from tests.files import commits, digests
 from tests.jobs.making import typed
 from tests.processes import started, until
 from tests.servers import BUCKET, Server
@@ -58,7 +59,7 @@ def test_a_bucket_gets_the_same_bytes_as_a_folder(
 ) -> None:
     url = talking_to(request.getfixturevalue(name), monkeypatch)
     assert build_at(small_recipe, url) == SHARDS
-    assert stored_digests(url) == whole
+    assert bytes_at(url) == whole
     assert build_at(small_recipe, url) == 0
     assert verify(open_storage(url)).faults == []
     assert read_status(open_storage(url)).sealed
@@ -83,7 +84,7 @@ def test_damage_in_a_bucket_is_found_dropped_and_made_again(
     assert list(verdict.shards) == [1, 2]
     drop_damaged(storage, verdict)
     assert build_at(small_recipe, s3_url) == 2
-    assert stored_digests(s3_url) == whole
+    assert bytes_at(s3_url) == whole
 
 
 def test_before_sealing_a_bucket_is_asked_for_what_it_holds(
@@ -94,7 +95,7 @@ def test_before_sealing_a_bucket_is_asked_for_what_it_holds(
     storage.delete("dataset.json")
     storage.replace(tar_name(3), b"something else")
     assert build_at(small_recipe, s3_url) == 1
-    assert stored_digests(s3_url) == whole
+    assert bytes_at(s3_url) == whole
 
 
 def test_a_build_gets_through_all_kinds_of_trouble(
@@ -105,7 +106,7 @@ def test_a_build_gets_through_all_kinds_of_trouble(
         url = talking_to(moto, monkeypatch, endpoint)
         build_at(small_recipe, url)
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto.url)
-    assert stored_digests(url) == whole
+    assert bytes_at(url) == whole
     assert find_orphans(open_storage(url)) == []
     assert len(trouble.happened) >= 5
 
@@ -126,7 +127,7 @@ def test_parts_in_any_order_make_the_same_dataset(
         made.append(make_part(small_recipe, place, number, 3))
     assert sum(made) == SHARDS
     assert sealed(place).planned == 240
-    assert stored_digests(place) == whole
+    assert bytes_at(place) == whole
     assert make_part(small_recipe, place, 0, 3) == 0
 
 
@@ -137,7 +138,7 @@ def test_a_damaged_part_is_not_sealed_but_made_again(small_recipe: Recipe, whole
         sealed(place)
     assert make_part(small_recipe, place, 4, 5) == 1
     sealed(place)
-    assert stored_digests(place) == whole
+    assert bytes_at(place) == whole
 
 
 @pytest.mark.parametrize("text", ["3/3", "1", "a/b", "-1/2", "0/0", ""])
@@ -174,7 +175,7 @@ def test_what_no_commit_names_is_listed_and_removed(place: str, small_recipe: Re
     assert storage.exists("notes.txt")
     assert storage.exists("shards/notes.tar")
     assert build_at(small_recipe, place) == 1
-    assert {name: digest for name, digest in stored_digests(place).items() if "notes" not in name} == whole
+    assert {name: digest for name, digest in bytes_at(place).items() if "notes" not in name} == whole
 
 
 def test_identities_without_a_certificate_bind_nobody(place: str, small_recipe: Recipe) -> None:

@@ -3,9 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
 
 import pytest
 
@@ -55,25 +53,6 @@ def test_nothing_but_the_objects_is_left_behind(storage: LocalStorage, tmp_path:
     storage.replace("c", b"three")
     assert files(tmp_path) == ["out/a/b", "out/c"]
     assert [(tmp_path / "out" / name).stat().st_mode & 0o777 for name in ("a/b", "c")] == [0o644, 0o644]
-
-
-@pytest.mark.parametrize("same", [True, False])
-def test_of_many_threads_that_create_one_wins_with_whole_bytes(storage: LocalStorage, same: bool) -> None:
-    threads = 16
-    data = [bytes([0 if same else number]) * 300_000 for number in range(threads)]
-    barrier = Barrier(threads)
-
-    def create(number: int) -> bool:
-        barrier.wait()
-        return storage.create("a/b", data[number])
-
-    with ThreadPoolExecutor(threads) as pool:
-        won = list(pool.map(create, range(threads)))
-    if same:
-        assert all(won)
-    else:
-        assert sum(won) == 1
-        assert storage.read("a/b") == data[won.index(True)]
 
 
 RACER = """

@@ -27,7 +27,9 @@ def main() -> None:
         choices=[*SUBJECTS, *LONG, []],
         help="what to measure; all but the long ones if nothing is named",
     )
-    parser.add_argument("--size", choices=["small", "full", "large"], help=f"of {', '.join(SIZED)}; usually small")
+    parser.add_argument(
+        "--size", choices=["small", "full", "full-gpu", "large"], help=f"of {', '.join(SIZED)}; usually small"
+    )
     parser.add_argument("--json", type=Path, help="where the figures go; default: bench/results/DATE-SUBJECT.json")
     chosen = parser.parse_args()
     where = machine()

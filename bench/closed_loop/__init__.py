@@ -26,6 +26,7 @@ from synth.storage import sha256
 from synth.verification import Moments, moments
 
 PROCEDURAL = "head"
+_ON_GPU = {"backend.device": "cuda", "backend.micro_batch": 256}
 _BARS = (0.97, 0.94)  # of the ratio of mean accuracies: the better renderer's, the other's
 
 
@@ -44,13 +45,13 @@ class Size:
     @property
     def overrides(self) -> dict[str, Any]:
         """What a recipe of the renderers is changed in."""
-        size = {"identities.count": self.people, "variations.views": self.views, "seed": 111}
-        return {**size, "backend.device": "cuda"} if self.exercise.device == "cuda" else size
+        return {"identities.count": self.people, "variations.views": self.views, "seed": 111}
 
 
 SIZES: Mapping[str, Size] = {
     "small": Size(300, 15, (1,), 300, Exercise(batch=64)),
     "full": Size(1000, 20, (1, 2, 3), 500, counts=True),
+    "full-gpu": Size(1000, 20, (1, 2, 3), 500, Exercise(device="cuda"), counts=True),
     "large": Size(10_000, 50, (1, 2, 3), 2000, Exercise(batch=512, device="cuda")),
 }
 
@@ -61,15 +62,17 @@ class Rival:
 
     recipe: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    network: bool = True  # that a GPU draws with; heads are drawn by processors
 
     def load(self, size: Size) -> Recipe:
-        """The recipe at a size."""
-        return load_recipe(self.recipe, {**self.overrides, **size.overrides})
+        """The recipe at a size, drawn where its recognisers are trained."""
+        gpu = _ON_GPU if self.network and size.exercise.device == "cuda" else {}
+        return load_recipe(self.recipe, {**self.overrides, **size.overrides, **gpu})
 
 
 #: Procedural heads without the camera's faults, as our own renderers learnt to draw them, and those renderers.
 RIVALS: Mapping[str, Rival] = {
-    PROCEDURAL: Rival("heads-training", {"name": "head", "output.shard_size": 500, **CLEAN_CAMERA}),
+    PROCEDURAL: Rival("heads-training", {"name": "head", "output.shard_size": 500, **CLEAN_CAMERA}, network=False),
     "vec2face": Rival("vec2face-builtin"),
     "diffusion": Rival("diffusion-builtin"),
 }

@@ -6,11 +6,14 @@ told by the frozen encoder's embedding, half of the time of this picture, half o
 Person and attributes are each left out now and then, so that both can be guided. On a part of each batch the encoder
 also looks at the predicted pictures, which must show the person: the nearer, the less noise there was.
 
-This module does not know how pictures are sampled.
+Predicting from mixtures with the truth is not drawing: there the person can be seen through the noise. So some pictures
+are also drawn from noise alone, for vectors of nobody's pictures, up to a step by chance; the encoder looks at what is
+predicted there, and that step alone is learned from.
 
 Sources: Liu et al., "Flow straight and fast", ICLR 2023, arXiv 2209.03003; Esser et al., "Scaling rectified flow
 transformers", ICML 2024, arXiv 2403.03206, for the law; Li and He, arXiv 2511.13720, for what is predicted, and its
-loss.
+loss; Clark et al., "Directly fine-tuning diffusion models on differentiable rewards", ICLR 2024, arXiv 2309.17400, for
+learning from drawn pictures by one step.
 
 Shapes: B pictures, H x H pixels, D dimensions.
 """
@@ -28,8 +31,11 @@ from synth import conditions
 from synth.backend import Backend
 from synth.encoders.settings import TrainedSettings
 from synth.encoders.trained import TrainedEncoder
-from synth.renderers.diffusion.network import Conditions, DiffusionNetwork, DiffusionSizes, describe_network
+from synth.renderers.diffusion.network import SIDE_PX, Conditions, DiffusionNetwork, DiffusionSizes, describe_network
+from synth.renderers.diffusion.sampling import Step, flow_steps, sample
+from synth.renderers.settings import FlowSampler
 from synth.training.descent import Average, Descent, Moment
+from synth.training.draw import Draw
 from synth.training.features import features_of
 from synth.training.loop import drawn_from
 from synth.training.material import Examples, Material
@@ -98,6 +104,10 @@ class DiffusionTrainee:
             cosine = self._cosine(clean[:count], rows[:count])
             loss = loss + self._settings.likeness * ((1 - cosine) * (1 - share[:count])).mean()
             found["cosine"] = cosine.detach().mean()
+        if moment.share >= self._settings.likeness_from and (count := self._drawn(len(rows))):
+            cosine = self._drawn_cosine(rows[:count], moment.generator)
+            loss = loss + self._settings.drawn * (1 - cosine).mean()
+            found["cosine_drawn"] = cosine.detach().mean()
         found["gradient"] = self._descent.step(loss, moment)
         self._average.update(self.network, moment)
         return found
@@ -127,6 +137,34 @@ class DiffusionTrainee:
     def _looked_at(self, count: int) -> int:
         """How many of a batch the encoder looks at."""
         return round(count * self._settings.likeness_share) if self._settings.likeness > 0 else 0
+
+    def _drawn(self, count: int) -> int:
+        """How many pictures are drawn from noise beside a batch."""
+        return round(count * self._settings.drawn_share) if self._settings.drawn > 0 else 0
+
+    def _drawn_cosine(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Between wanted vectors and pictures that are drawn with the attributes of some rows: float32 (B,)."""
+        draw, steps = (
+            Draw(generator, self._device),
+            flow_steps(FlowSampler(steps=self._settings.drawn_steps, guidance=1)),
+        )
+        wanted, known = (
+            self._features.nobodies(len(rows), draw),
+            torch.ones(len(rows), dtype=torch.bool, device=rows.device),
+        )
+        noise = draw.normal(len(rows), 3, SIDE_PX, SIDE_PX)
+        last = int(torch.randint(len(steps), (), generator=generator, device=self._device))
+
+        def predict(mixed: Tensor, step: Step) -> Tensor:
+            shares = mixed.new_full((len(mixed),), step.noise_share)
+            return self.network(mixed, shares, self.network.read(told))  # type: ignore[no-any-return]
+
+        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+            told = Conditions(wanted, self._told[rows], known, known)
+            with torch.no_grad():
+                mixed = sample(steps[:last], noise, predict)
+            seen = self._encoder.features(predict(mixed, steps[last]))
+        return functional.cosine_similarity(seen.float(), wanted, dim=1)
 
     def _cosine(self, clean: Tensor, rows: Tensor) -> Tensor:
         """Between what the encoder sees in predicted pictures and in those that they should be: float32 (B,)."""

@@ -7,6 +7,7 @@ Shapes: n pictures, I identities, B in a batch, D dimensions of the embeddings, 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -14,17 +15,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch import distributed as dist
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
 
 from synth.backend import Backend
 from synth.encoders.settings import TrainedSettings
 from synth.encoders.trained import TrainedEncoder
 from synth.section import InputFile
 from synth.storage import sha256
-from synth.training.material import Material
+from synth.training.draw import Draw
+from synth.training.material import Material, every_picture
 from synth.training.settings import TrainingSection
 
 _BATCH = 64
+_PARENTS = 64  # people that one made-up person is a mixture of
+_CONE = 0.75  # noise on nobodies' vectors, at most: a cosine of 0.8, as far as recipes' cones reach
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,26 @@ class Features:
         Picture by picture on the features' device.
         """
         return torch.where(by_mean[:, None], self.mean[people], self.own[rows].float())
+
+    def nobodies(self, count: int, draw: Draw) -> Tensor:
+        """Vectors of nobody's pictures, as renderers are given: float32 (count, D), unit length.
+
+        Half of them are people's means, half people made up of many at random: a Gaussian with the means' covariance,
+        as priors have. Noise is added as of recipes' cones.
+        """
+        known, centre = self._known
+        people = draw.whole(len(known), count, _PARENTS)
+        apart = known[people] - centre
+        made_up = centre + (draw.normal(count, _PARENTS, 1) * _PARENTS**-0.5 * apart).sum(1)
+        vector = torch.where(draw.uniform(count, 1) < 0.5, known[people[:, 0]], made_up)
+        noise = draw.normal(count, self.dimension) * self.dimension**-0.5
+        return functional.normalize(functional.normalize(vector, dim=1) + _CONE * draw.uniform(count, 1) * noise, dim=1)
+
+    @cached_property
+    def _known(self) -> tuple[Tensor, Tensor]:
+        """The means of all who have pictures, and their centre."""
+        known = self.mean[self.mean.any(1)]
+        return known, known.mean(0)
 
     def to(self, device: torch.device | str) -> "Features":
         """The same on another device."""
@@ -76,28 +99,12 @@ def _name(material: Material, encoder: InputFile, settings: TrainingSection) -> 
     return sha256("/".join([*shards, str(weights), settings.device, settings.dtype]).encode())[:16]
 
 
-class _Batches(Dataset[Tensor]):
-    """All pictures in the order of their rows."""
-
-    def __init__(self, material: Material) -> None:
-        self._material = material
-
-    def __len__(self) -> int:
-        return -(-len(self._material) // _BATCH)
-
-    def __getitem__(self, number: int) -> Tensor:
-        rows = torch.arange(number * _BATCH, min((number + 1) * _BATCH, len(self._material)))
-        return self._material.examples(rows).images
-
-
 def _embedded(material: Material, encoder: InputFile, settings: TrainingSection) -> Tensor:
     """Unit embeddings of all pictures: float16 (n, D)."""
     network = TrainedEncoder.open(TrainedSettings(weights=encoder), Backend(device=settings.device))
     device, dtype = torch.device(settings.device), getattr(torch, settings.dtype)
-    ahead = 4 if settings.loaders else None
     found = []
-    batches = DataLoader(_Batches(material), batch_size=None, num_workers=settings.loaders, prefetch_factor=ahead)
-    for images in batches:
+    for images in every_picture(material, _BATCH, settings.loaders):
         with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             raw = network.features(images.to(device).float().div_(127.5).sub_(1))
         found.append(functional.normalize(raw.float(), dim=1).half().cpu())

@@ -25,7 +25,7 @@ from synth.storage import json_bytes, sha256
 from synth.training.checkpoint import Origin, Progress, finite, resume, save
 from synth.training.descent import Moment
 from synth.training.journal import LOSSES, Journal, Report, diverged
-from synth.training.material import Material, Order, batches
+from synth.training.material import Examples, Material, Order, batches, decoded, held_batches
 from synth.training.record import RECORD, training_record
 from synth.training.settings import TrainingSection
 from synth.training.trainee import Trainee
@@ -68,7 +68,7 @@ def settings_hash(settings: TrainingSection) -> str:
 
 
 def _deciding(settings: TrainingSection) -> dict[str, Any]:
-    return settings.model_dump(mode="json", exclude={"loaders", "checkpoint_minutes"})
+    return settings.model_dump(mode="json", exclude={"loaders", "hold", "checkpoint_minutes"})
 
 
 def train(
@@ -98,7 +98,7 @@ def train(
     order = Order(settings.seed, len(material), settings.batch, place.rank, place.world)
     saved = time.monotonic()
     began = saved - before.seconds
-    feed = batches(material, order, before.step, last, settings.loaders)
+    feed = _feed(settings, material, order, before.step, last)
     done = before.step
     for step in range(before.step, last):
         found = trainee.step(next(feed), moment_at(settings, step, place))
@@ -119,6 +119,13 @@ def train(
         record = training_record(settings, material, place.world, time.monotonic() - began)
         _finish(settings, trainee, path, record)
     return path
+
+
+def _feed(settings: TrainingSection, material: Material, order: Order, first: int, last: int) -> Iterator[Examples]:
+    """The batches of steps first .. last - 1."""
+    if settings.hold and first < last:
+        return held_batches(decoded(material, settings.device, settings.loaders), order, first, last)
+    return batches(material, order, first, last, settings.loaders)
 
 
 def _refuse_uneven(settings: TrainingSection, place: Place) -> None:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from synth.pictures import Pictures, open_pictures
 
 _AHEAD = 4  # batches that each loader prepares
 _BLOCK = 16  # steps whose order is worked out at a time
+_DECODED_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -144,13 +146,54 @@ class _Steps(Dataset[Examples]):
         return self._material.examples(self._rows[step - self._first])
 
 
+class _Rows(Dataset[Tensor]):
+    """All pictures in the order of their rows, some at a time."""
+
+    def __init__(self, material: Material, count: int) -> None:
+        self._material, self._count = material, count
+
+    def __getitem__(self, part: int) -> Tensor:
+        rows = range(part * self._count, min((part + 1) * self._count, len(self._material)))
+        return torch.stack([self._material.image(row) for row in rows])
+
+
 def batches(material: Material, order: Order, first: int, last: int, loaders: int) -> Iterator[Examples]:
     """The batches of steps first .. last - 1, decoded ahead by so many other processes."""
-    steps = _Steps(material, order)
+    return _ahead(_Steps(material, order), range(first, last), loaders)
+
+
+def held_batches(pictures: Tensor, order: Order, first: int, last: int) -> Iterator[Examples]:
+    """The same batches, of pictures that are all decoded: uint8 (n, 3, H, H), on whatever device."""
+    for begin in range(first, last, _BLOCK):
+        for rows in order.block(begin, min(_BLOCK, last - begin)).to(pictures.device):
+            yield Examples(pictures[rows], rows)
+
+
+def every_picture(material: Material, count: int, loaders: int) -> Iterator[Tensor]:
+    """All pictures in the order of their rows, so many at a time: uint8 (count or fewer, 3, H, H)."""
+    return _ahead(_Rows(material, count), range(-(-len(material) // count)), loaders)
+
+
+def decoded(material: Material, device: torch.device | str, loaders: int) -> Tensor:
+    """All pictures on a device: uint8 (n, 3, H, H); 38 kB each at 112 px."""
+    side = material.parts[0].manifest.picture_size_px
+    held = torch.empty(len(material), 3, side, side, dtype=torch.uint8, device=device)
+    done = 0
+    for images in every_picture(material, _DECODED_AT_ONCE, loaders):
+        held[done : done + len(images)] = images.to(device)
+        done += len(images)
+    return held
+
+
+_Item = TypeVar("_Item")
+
+
+def _ahead(items: Dataset[_Item], numbers: range, loaders: int) -> Iterator[_Item]:
+    """Some of the items, prepared ahead by so many other processes."""
     loader = DataLoader(
-        steps,
+        items,
         batch_size=None,
-        sampler=range(first, last),
+        sampler=numbers,
         num_workers=loaders,
         prefetch_factor=_AHEAD if loaders else None,
         worker_init_fn=_alone,

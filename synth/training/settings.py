@@ -43,6 +43,7 @@ class TrainingSection(Section):
     dtype: Literal["float32", "bfloat16"] = Field("bfloat16", description="of products; weights stay float32")
     threads: int = Field(2, ge=1, le=256, description="CPU threads of the training process")
     loaders: int = Field(1, ge=0, le=64, description="processes that read and decode pictures; 0: none beside")
+    hold: bool = Field(False, description="decode all pictures once and keep them on the device, 38 kB each at 112 px")
     checkpoint_minutes: float = Field(5, gt=0)
 
     @model_validator(mode="after")
@@ -100,6 +101,7 @@ class Vec2FaceShape(Section):
     blocks: int = Field(1, ge=1, description="per level")
     groups: int = Field(8, ge=1, description="of channels that are normalised together")
     pose_channels: tuple[int, int, int, int] = Field((16, 32, 48, 64), description="that read pictures of landmarks")
+    grain: int = Field(2, ge=0, description="maps of noise that the two finest levels are given, to draw hairs from")
     style: int = Field(24, ge=1, le=256, description="numbers that stand for what no attribute says")
 
     @model_validator(mode="after")
@@ -133,6 +135,7 @@ class Vec2FaceTraining(TrainingSection):
     mask_rate: tuple[float, float] = Field((0.8, 0.9), description="lowest and highest, uniform between")
     means: float = Field(0.5, ge=0, le=1, description="share of pictures drawn from their person's mean vector")
     sampled: float = Field(0.25, ge=0, lt=1, description="share of each batch drawn from vectors of nobody's pictures")
+    style_from: float = Field(0.25, ge=0, le=1, description="share of the steps before styles are read off pictures")
     adversary_from: float = Field(0.5, ge=0, le=1, description="share of the steps after which the adversary begins")
     adversary_channels: int = Field(24, ge=4)
     average: float = Field(0.998, ge=0, lt=1, description="kept per step of the slow average that is exported")
@@ -168,4 +171,7 @@ class DiffusionTraining(TrainingSection):
     likeness: float = Field(0.5, ge=0, description="weight of the encoder's look at predicted pictures")
     likeness_share: float = Field(0.25, ge=0, le=1, description="share of each batch that it looks at")
     likeness_from: float = Field(0.3, ge=0, le=1, description="share of the steps before it begins")
+    drawn: float = Field(1.0, ge=0, description="weight of its look at pictures drawn from noise, for other vectors")
+    drawn_share: float = Field(0.2, ge=0, le=1, description="how many are drawn for a step, as a share of a batch")
+    drawn_steps: int = Field(6, ge=1, le=50, description="in which a whole picture would be drawn")
     average: float = Field(0.999, ge=0, lt=1, description="kept per step of the slow average that is exported")

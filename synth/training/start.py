@@ -3,7 +3,6 @@
 This module does not know what is learned.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,17 +15,24 @@ from synth.weights import load_weights, read_weights
 
 
 def begin_at(start: InputFile | None, network: nn.Module, kind: str, description: Mapping[str, Any]) -> None:
-    """Give a network the weights of a file of the same kind and description; with no file, leave it as it is.
+    """Give a network the weights of a file of the same kind and conditions; with no file, leave it as it is.
 
-    Only the network itself goes on: averages, descents, and what is trained beside it begin anew. Raises StorageError
-    where the file cannot be had, DatasetError where it holds another kind of network, or one of another description.
+    All weights of the file must find their place. What the network has and the file has not begins as it would without
+    a file: a network may have grown. Only the network itself goes on: averages, descents, and what is trained beside it
+    begin anew. Raises StorageError where the file cannot be had, DatasetError where it holds another kind of network,
+    is told other conditions, or does not fit.
     """
     if start is None:
         return
-    said, wanted = read_header(start, kind).description, json.loads(json.dumps(dict(description)))
-    if unlike := sorted(name for name in {*said, *wanted} if said.get(name) != wanted.get(name)):
+    said, wanted = read_header(start, kind).description.get("conditions"), description.get("conditions")
+    if said != wanted:
         raise DatasetError(
-            f"{start.url} cannot be the start of this training: it differs in {', '.join(unlike)}; "
-            "set shape and conditions as they were in its training"
+            f"{start.url} cannot be the start of this training: its conditions are others; set them as in its training"
         )
-    load_weights(network, read_weights(start), start.url)
+    weights, own = read_weights(start), network.state_dict()
+    if unlike := [name for name in weights if name not in own or own[name].shape != weights[name].shape]:
+        raise DatasetError(
+            f"{start.url} cannot be the start of this training: {len(unlike)} of its weights have no place in this "
+            f"network, the first is {unlike[0]}; set shape as in its training"
+        )
+    load_weights(network, {**own, **weights}, start.url)

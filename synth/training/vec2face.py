@@ -1,7 +1,7 @@
 """Training of Vec2Face with weights of our own: pictures from the vectors of a frozen encoder, and from conditions.
 
 Most of a batch is drawn again from what is known of its pictures: a vector (the picture's own embedding, or the mean of
-the person's), the attributes, and a style that a small network reads off the picture itself, as in a variational
+the person's), the attributes, grain, and a style that a small network reads off the picture itself, as in a variational
 autoencoder. Losses compare pixels, structure, the amount of fine detail and the encoder's maps; and the drawn picture's
 embedding with the vector. The rest, "sampled", gets the vectors of people who are not in its pictures, or of nobody,
 and a style by chance, as at rendering: of these the embedding alone is compared. Late in the training an adversary
@@ -36,7 +36,8 @@ from synth.renderers.vec2face.quick import quicken_training
 from synth.renderers.vec2face.trained import ToldSizes, ToldVec2Face, described
 from synth.training.descent import Average, Descent, Moment
 from synth.training.discriminator import PatchDiscriminator, being_taken, telling_apart
-from synth.training.features import features_of
+from synth.training.draw import Draw
+from synth.training.features import Features, features_of
 from synth.training.loop import drawn_from
 from synth.training.losses import differences, structural_likeness, texture_difference
 from synth.training.material import Examples, Material
@@ -48,7 +49,6 @@ _SHUFFLE = 2  # the finest maps are half the picture's size
 _GREY = (0.299, 0.587, 0.114)
 _FACE_PX, _FACE_WEIGHT = 26.0, 1.5  # width and height of the bell that says that pixels in the face count more
 _JITTER_PX, _JITTER_NOISE = 3, 0.02  # before the encoder looks, so that it cannot be fooled by single pixels
-_CONE = 0.75  # noise on sampled vectors, at most: a cosine of 0.8, as far as recipes' cones reach
 _READOUT = 0.01  # weight of the squared error of landmarks, px
 _RAMP = 0.05  # share of the training over which the adversary's weight grows
 _LARGEST_WEIGHT = 1e3  # of the adversary's gradient: where it does not care yet, its noise is not blown up
@@ -80,8 +80,7 @@ class _Known:
     """What is known of the material's n pictures, on the training's device."""
 
     identity: Tensor  # int64 (n,)
-    own: Tensor  # float16 (n, D), embeddings
-    mean: Tensor  # float32 (I, D), of people
+    features: Features
     told: Tensor  # float32 (n, C)
     points: Tensor  # float32 (n, 5, 2): landmarks of the mean head in each picture's pose and expression
     landmarks: Tensor | None  # float32 (n, 5, 2): the picture's own
@@ -95,6 +94,7 @@ class _Wish:
     told: Tensor  # float32 (B, C)
     points: Tensor  # float32 (B, 5, 2)
     style: Tensor  # float32 (B, Z)
+    grain: Tensor | None  # float32 (B, maps, h, w)
     mask: TokenMask
     nats: Tensor  # by how much the styles that were read tell more than chance, the mean
 
@@ -116,7 +116,7 @@ class Vec2FaceTrainee:
         self._known = _known(settings, material, folder)
         self._perception = Perception(settings.encoder, self._device)
         self._face = _face_weight(self._device)
-        self._sizes = _sizes(settings.shape, self._known.own.shape[1], self._known.told.shape[1])
+        self._sizes = _sizes(settings.shape, self._known.features.dimension, self._known.told.shape[1])
         with drawn_from(settings.seed, "vec2face"):
             self.network = ToldVec2Face(self._sizes)
             _begin(self.network)
@@ -148,9 +148,9 @@ class Vec2FaceTrainee:
         real = real.contiguous(memory_format=torch.channels_last)
         rows = examples.row.to(self._device)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            wish = self._wish(real, rows, moment.generator)
+            wish = self._wish(real, rows, moment)
             condition = self.network.condition(wish.points, wish.told, wish.style)
-            drawn = self.network(wish.vector, wish.mask, condition).float()
+            drawn = self.network(wish.vector, wish.mask, condition, wish.grain).float()
         # The losses' gradients are taken at the pixels, where they are weighed; one way back follows.
         canvas = drawn.detach().requires_grad_()
         found = self._compared(canvas, real, wish, moment.generator)
@@ -165,40 +165,40 @@ class Vec2FaceTrainee:
         found["told_apart"] = self._teach_adversary(real, canvas.detach(), moment)
         return {name: value.detach() for name, value in found.items()}
 
-    def _wish(self, real: Tensor, rows: Tensor, generator: torch.Generator) -> _Wish:
+    def _wish(self, real: Tensor, rows: Tensor, moment: Moment) -> _Wish:
         """What is to be drawn for these pictures."""
         count, sampled, known = len(rows), self._sampled(len(rows)), self._known
-        draw = _Draw(generator, self._device)
-        people = known.identity[rows]
-        by_mean = draw.uniform(count) < self._settings.means
-        vector = torch.where(by_mean[:, None], known.mean[people], known.own[rows].float())
-        mean, log_variance = self.posterior(real[sampled:])
-        noise = draw.normal(count, self._sizes.style)
-        read = mean + (log_variance / 2).exp() * noise[sampled:]
+        draw = Draw(moment.generator, self._device)
+        vector = known.features.chosen(rows, known.identity[rows], draw.uniform(count) < self._settings.means)
+        style = draw.normal(count, self._sizes.style)
+        style, nats = self._read(real, style, moment)
         low, high = self._settings.mask_rate
         rate = low + (high - low) * draw.uniform(count)
-        nats = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2
         return _Wish(
-            vector=torch.cat((self._nobodies(sampled, draw), vector[sampled:])),
+            vector=torch.cat((known.features.nobodies(sampled, draw), vector[sampled:])),
             told=known.told[rows],
             points=known.points[rows],
-            style=torch.cat((noise[:sampled], read)),
+            style=style,
+            grain=draw.normal(count, *self._sizes.grain) if self._sizes.grain[0] else None,
             mask=token_mask(draw.uniform(count, PLACES), rate, self._settings.dropped_share),
             nats=nats,
         )
 
+    def _read(self, real: Tensor, style: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
+        """Styles by chance (B, Z), those of the pictures that are drawn again read off them; and the nats.
+
+        Not at first: what attributes tell is to be learnt from them, which are free, before styles tell it, too.
+        """
+        if moment.share < self._settings.style_from:
+            return style, torch.zeros((), device=self._device)
+        sampled = self._sampled(len(real))
+        mean, log_variance = self.posterior(real[sampled:])
+        read = mean + (log_variance / 2).exp() * style[sampled:]
+        nats = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2
+        return torch.cat((style[:sampled], read)), nats
+
     def _sampled(self, count: int) -> int:
         return round(count * self._settings.sampled)
-
-    def _nobodies(self, count: int, draw: "_Draw") -> Tensor:
-        """Vectors (S, D): half of them means of people, half between two; with noise as of recipes' cones."""
-        known = self._known
-        one, other = (known.mean[known.identity[(draw.uniform(count) * len(known.identity)).long()]] for _ in range(2))
-        share = draw.uniform(count, 1)
-        share = torch.where(draw.uniform(count, 1) < 0.5, 1.0, 0.5 + share / 2)
-        vector = functional.normalize(share * one + (1 - share) * other, dim=1)
-        noise = draw.normal(count, vector.shape[1]) * vector.shape[1] ** -0.5
-        return functional.normalize(vector + _CONE * draw.uniform(count, 1) * noise, dim=1)
 
     def _compared(self, canvas: Tensor, real: Tensor, wish: _Wish, generator: torch.Generator) -> dict[str, Tensor]:
         """The losses at the pixels, by the names of their weights; and cosines, which have none."""
@@ -275,20 +275,6 @@ class Vec2FaceTrainee:
 
 
 @dataclass(frozen=True)
-class _Draw:
-    """Random numbers of one step."""
-
-    generator: torch.Generator
-    device: torch.device
-
-    def uniform(self, *shape: int) -> Tensor:
-        return torch.rand(shape, generator=self.generator, device=self.device)
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.randn(shape, generator=self.generator, device=self.device)
-
-
-@dataclass(frozen=True)
 class _Jitter:
     """A change that all pictures of a step undergo alike before the encoder looks: mirrored or not, shifted, noisy."""
 
@@ -318,6 +304,10 @@ def _begin(network: ToldVec2Face) -> None:
     assert isinstance(last, nn.Linear)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
+    decoder = network.autoencoder.im_decoder
+    assert isinstance(decoder, PixelDecoder)
+    for weight in decoder.grain.parameters():
+        nn.init.normal_(weight, std=0.05)  # at zero no loss would say whether more or less is better
 
 
 def _grey(pictures: Tensor) -> Tensor:
@@ -334,7 +324,7 @@ def _face_weight(device: torch.device) -> Tensor:
 
 
 def _sizes(shape: Vec2FaceShape, dimension: int, told: int) -> ToldSizes:
-    pixels = PixelSizes(shape.grid, shape.channels, shape.factors, shape.blocks, shape.groups, _SHUFFLE)
+    pixels = PixelSizes(shape.grid, shape.channels, shape.factors, shape.blocks, shape.groups, _SHUFFLE, shape.grain)
     autoencoder = Sizes(
         shape.width, shape.encoder_blocks, shape.heads, shape.decoder_blocks, shape.heads, pixels, dimension, False
     )
@@ -352,8 +342,7 @@ def _known(settings: Vec2FaceTraining, material: Material, folder: Path) -> _Kno
     attributes = {name: material.attributes[name] for name in wanted}
     return _Known(
         identity=material.identity.to(device),
-        own=features.own,
-        mean=features.mean,
+        features=features,
         told=conditions.told(wanted, attributes).to(device),
         points=_mean_head(attributes, len(material)).to(device),
         landmarks=None if material.landmarks is None else material.landmarks.to(device),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from samplers.attributes import neutral_attributes
 from samplers.errors import DatasetError, RecipeError
@@ -23,7 +23,7 @@ from synth.renderers.vec2face.trained import KIND, ToldSizes, ToldVec2Face, desc
 from synth.training.loop import drawn_from
 
 DIMENSION, STYLE = 16, 4
-PIXELS = PixelSizes(channels_in=16, channels=8, factors=(1, 1, 2, 2), blocks=1, groups=4, shuffle=2)
+PIXELS = PixelSizes(channels_in=16, channels=8, factors=(1, 1, 2, 2), blocks=1, groups=4, shuffle=2, grain=2)
 KNOWN = conditions.CONDITIONS
 
 
@@ -34,7 +34,11 @@ def sizes(told: int = conditions.width(KNOWN)) -> ToldSizes:
 def network(made: ToldSizes) -> ToldVec2Face:
     with drawn_from(1, "test"):
         network = ToldVec2Face(made)
-        torch.nn.init.normal_(network.autoencoder.decoder_pos_embed_learned)
+        nn.init.normal_(network.autoencoder.decoder_pos_embed_learned)
+        decoder = network.autoencoder.im_decoder
+        assert isinstance(decoder, PixelDecoder)
+        for weight in decoder.grain.parameters():
+            nn.init.normal_(weight, std=0.02)  # or else what random weights make of the person is lost in it
     return network
 
 
@@ -141,12 +145,31 @@ def test_the_quickened_decoders_give_the_same_pictures() -> None:
     quicken_training(made["training"].autoencoder)
     quicken(made["quick"].autoencoder)
     assert made["training"].state_dict().keys() == made["plain"].state_dict().keys()
-    grid = torch.randn(2, 16, 7, 7, generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(1)
+    grid, grain = torch.randn(2, 16, 7, 7, generator=generator), torch.randn(2, 2, 56, 56, generator=generator)
     with torch.inference_mode():
-        plain, training, quick = (each.autoencoder.im_decoder(grid) for each in made.values())
+        plain, training, quick = (each.autoencoder.im_decoder(grid, grain) for each in made.values())
     assert plain.shape == (2, 3, 112, 112)
     assert torch.allclose(plain, training, atol=1e-4)
     assert torch.allclose(plain, quick, atol=1e-4)
+    assert not torch.allclose(plain, made["plain"].autoencoder.im_decoder(grid), atol=1e-2)
+
+
+def test_grain_changes_pixels_near_its_place_and_no_others() -> None:
+    decoder = network(sizes()).autoencoder.im_decoder
+    generator = torch.Generator().manual_seed(1)
+    grid, grain = torch.randn(1, 16, 7, 7, generator=generator), torch.randn(1, 2, 56, 56, generator=generator)
+    corner = grain.clone()
+    corner[:, :, :8, :8] = -corner[:, :, :8, :8]
+    assert isinstance(decoder, PixelDecoder)
+    norms = [module for module in decoder.modules() if isinstance(module, nn.GroupNorm)]
+    for norm in norms:  # which would carry a change everywhere
+        norm.register_forward_hook(lambda module, given, result: given[0])
+    with torch.inference_mode():
+        changed = (decoder(grid, grain) - decoder(grid, corner)).abs().amax((0, 1))
+    assert float(changed[:16, :16].amax()) > 1e-4
+    assert float(changed[48:].amax()) == 0
+    assert float(changed[:, 48:].amax()) == 0
 
 
 def test_shuffled_pixels_lie_where_their_place_is() -> None:

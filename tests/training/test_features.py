@@ -15,7 +15,8 @@ from synth.encoders.settings import TrainedSettings
 from synth.encoders.trained import TrainedEncoder
 from synth.network_file import header
 from synth.section import InputFile
-from synth.training.features import features_of
+from synth.training.draw import Draw
+from synth.training.features import Features, features_of
 from synth.training.loop import drawn_from
 from synth.training.material import open_material
 from synth.training.settings import TrainingSection
@@ -65,6 +66,22 @@ def test_other_processes_read_the_same_pictures(codes: Path, tmp_path: Path) -> 
     material, file = open_material([str(codes)]), encoder(tmp_path)
     here, there = (features_of(material, file, settings(codes, loaders=n), tmp_path / str(n)) for n in (0, 1))
     assert torch.equal(here.own, there.own)
+
+
+def test_nobodies_are_near_people_and_spread_as_widely_as_they() -> None:
+    """Half of them are people but for the noise, whose cosine with them is 0.8 at least."""
+    generator = torch.Generator().manual_seed(1)
+    directions = torch.randn(400, 64, generator=generator) * torch.linspace(2, 0.2, 64)  # some more, some less
+    people = normalize(directions + torch.ones(64), dim=1)
+    nobody = torch.zeros(1, 64)  # whose pictures were all rejected
+    found = Features(torch.zeros(0, 64, dtype=torch.float16), torch.cat((people, nobody)))
+    vectors = found.nobodies(4000, Draw(generator, torch.device("cpu")))
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(4000), atol=1e-5)
+    nearest = (vectors @ people.T).amax(1)
+    assert 0.4 < float((nearest > 0.75).float().mean()) < 0.7
+    assert torch.allclose(normalize(vectors.mean(0), dim=0), normalize(people.mean(0), dim=0), atol=0.1)
+    shares = [each.var(0) / each.var(0).sum() for each in (vectors, people)]
+    assert float(torch.corrcoef(torch.stack(shares))[0, 1]) > 0.95
 
 
 def test_an_encoder_that_is_not_there_is_told(codes: Path, tmp_path: Path) -> None:

@@ -76,6 +76,14 @@ def test_loader_processes_change_nothing(
     assert results(tmp_path) == undisturbed
 
 
+def test_holding_all_pictures_changes_nothing(
+    codes: Path, tmp_path: Path, undisturbed: tuple[bytes, bytes, dict[str, Any]]
+) -> None:
+    assert trained(linear(codes, hold=True), tmp_path, stop_after=5)[0] is None
+    trained(linear(codes, hold=True, loaders=1), tmp_path)
+    assert results(tmp_path) == undisturbed
+
+
 def test_a_training_that_is_told_to_stop_finishes_its_step_and_can_go_on(
     codes: Path, tmp_path: Path, undisturbed: tuple[bytes, bytes, dict[str, Any]]
 ) -> None:
@@ -167,7 +175,7 @@ def test_a_training_with_other_settings_is_refused(
 
 
 def test_where_pictures_are_read_and_how_often_it_saves_are_no_other_settings(codes: Path) -> None:
-    assert settings_hash(linear(codes)) == settings_hash(linear(codes, loaders=2, checkpoint_minutes=1))
+    assert settings_hash(linear(codes)) == settings_hash(linear(codes, loaders=2, hold=True, checkpoint_minutes=1))
     assert settings_hash(linear(codes)) != settings_hash(linear(codes, threads=2))
 
 

@@ -106,7 +106,7 @@ def test_a_training_starts_from_the_weights_of_another(data: Path, encoder: Path
     assert start is not None
     assert [name for name, value in load_file(start).items() if not torch.equal(begun[name], value.float())] == []
     other = settings.model_copy(update={"conditions": ("yaw_deg",)})
-    with pytest.raises(DatasetError, match=r"cannot be the start of this training: it differs in .*conditions"):
+    with pytest.raises(DatasetError, match="cannot be the start of this training: its conditions are others"):
         Vec2FaceTrainee(other, open_material(other.data, conditions.declared(other.conditions)), tmp_path)
 
 
@@ -142,6 +142,19 @@ def test_every_network_in_training_learns(data: Path, encoder: Path, tmp_path: P
         still = [name for name, p in network.named_parameters() if torch.equal(p, old[name])]
         # What moves all verdicts alike gains on one side of the hinge what it loses on the other.
         assert still == (["verdict.bias"] if network is trainee.adversary else [])
+
+
+def test_styles_are_read_off_pictures_from_their_time_on(data: Path, encoder: Path, tmp_path: Path) -> None:
+    settings = wanting(data, encoder, steps=10, style_from=0.5)
+    material = open_material(settings.data, conditions.declared(None))
+    trainee = Vec2FaceTrainee(settings, material, tmp_path)
+    before = trainee.posterior.out.weight.detach().clone()
+    nats = []
+    for step in (4, 5):
+        assert torch.equal(trainee.posterior.out.weight, before)
+        nats.append(float(trainee.step(material.examples(torch.arange(8)), moment_at(settings, step))["nats"]))
+    assert nats[0] == 0 < nats[1]
+    assert not torch.equal(trainee.posterior.out.weight, before)
 
 
 def test_material_without_a_condition_is_refused(data: Path, encoder: Path, tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ def told_cost(sizes: ToldSizes, dropped_share: float, backend: Backend) -> Cost:
             mask = token_mask(torch.rand(count, PLACES), torch.rand(count), dropped_share)
             spoken = network.told(torch.cat((told, style), 1).to(dtype))
             posed = network.pose(torch.rand(count, 3, SIDE_PX, SIDE_PX, dtype=dtype))
-            pixels: Tensor = network(torch.rand(count, sizes.dimension, dtype=dtype), mask, posed + spoken)
+            grain = torch.rand(count, *sizes.grain, dtype=dtype) if sizes.grain[0] else None
+            pixels: Tensor = network(torch.rand(count, sizes.dimension, dtype=dtype), mask, posed + spoken, grain)
             return pixels.float().clamp(-1, 1)
 
     return measured_cost((network,), count, draw)

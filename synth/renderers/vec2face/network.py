@@ -141,14 +141,17 @@ class FeatureAutoencoder(nn.Module):
         self.decoder_blocks = nn.Sequential(*(_Block(width, sizes.decoder_heads) for _ in range(sizes.decoder_blocks)))
         self.decoder_norm = nn.LayerNorm(width, eps=_EPSILON)
 
-    def forward(self, feature: Tensor, mask: TokenMask, condition: Tensor | None = None) -> Tensor:
+    def forward(
+        self, feature: Tensor, mask: TokenMask, condition: Tensor | None = None, grain: Tensor | None = None
+    ) -> Tensor:
         """Pictures float (B, 3, 112, 112), RGB, mostly within [-1, 1], of features (B, D) at their full length.
 
-        `condition` (B, W), where there is one, fills the masked places instead of the feature's own token.
+        `condition` (B, W), where there is one, fills the masked places instead of the feature's own token. `grain` is
+        noise for decoders that draw from it (`synth.renderers.vec2face.pixels`).
         """
         latent = self.decode(self.encode(feature, mask), mask, condition)
         grid = latent.transpose(1, 2).reshape(len(latent), -1, _SIDE, _SIDE)
-        picture: Tensor = self.im_decoder(grid)
+        picture: Tensor = self.im_decoder(grid, grain)
         return picture
 
     def encode(self, feature: Tensor, mask: TokenMask) -> Tensor:

@@ -1,7 +1,9 @@
 """From a 7 x 7 grid of tokens to a picture: the decoder of a VQGAN, as Vec2Face's checkpoints have it.
 
 Networks of our own are smaller, and their finest maps are half the picture's size: the last convolution then gives the
-2 x 2 pixels of each place at once (pixel shuffle).
+2 x 2 pixels of each place at once (pixel shuffle). They can also be given noise, "grain", from which they draw what no
+token foretells, such as single hairs; without it networks fill such places with grids (Karras et al., "A style-based
+generator architecture", CVPR 2019).
 
 Source: Esser et al., "Taming Transformers for High-Resolution Image Synthesis", CVPR 2021; constants of
 `configs/vec2face/vqgan.yaml` in HaiyuWu/Vec2Face (MIT). This module does not know what the grid says.
@@ -15,6 +17,7 @@ from torch.nn import functional
 
 _EPSILON = 1e-6
 _FINE = 3  # levels
+_GRAINED = 2  # the finest of them
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class PixelSizes:
     blocks: int = 2  # per level
     groups: int = 32  # of channels that are normalised together
     shuffle: int = 1  # pixels along each side of a place of the finest maps
+    grain: int = 0  # maps of noise that the two finest levels are given
 
 
 def _norm(channels: int, groups: int) -> nn.GroupNorm:
@@ -106,11 +110,17 @@ class PixelDecoder(nn.Module):
         )
         self.norm_out = _norm(widths[0], sizes.groups)
         self.conv_out = _conv(widths[0], 3 * sizes.shuffle**2)
+        self.grain = nn.ModuleList(
+            nn.Conv2d(sizes.grain, before[level], 1, bias=False) for level in range(_GRAINED if sizes.grain else 0)
+        )
         self._shuffle = sizes.shuffle
 
-    def forward(self, grid: Tensor) -> Tensor:
-        """Pictures float (B, 3, 16 H, 16 W), mostly within [-1, 1], of a grid (B, channels, H, W)."""
-        return self.fine(self.coarse(grid))
+    def forward(self, grid: Tensor, grain: Tensor | None = None) -> Tensor:
+        """Pictures float (B, 3, 16 H, 16 W), mostly within [-1, 1], of a grid (B, channels, H, W).
+
+        `grain` (B, maps, h, w), of unit variance and as large as the finest maps, for networks that have any.
+        """
+        return self.fine(self.coarse(grid), grain)
 
     def coarse(self, grid: Tensor) -> Tensor:
         """The first part, where weights are large and maps small: all but the three finest levels."""
@@ -119,9 +129,12 @@ class PixelDecoder(nn.Module):
             x = level(x)
         return x
 
-    def fine(self, x: Tensor) -> Tensor:
+    def fine(self, x: Tensor, grain: Tensor | None = None) -> Tensor:
         """The rest, where weights are small and maps large."""
-        for level in reversed(self.up[:_FINE]):
-            x = level(x)
+        for number in reversed(range(min(_FINE, len(self.up)))):
+            if grain is not None and number < len(self.grain):
+                # Means of n x n numbers, n times as large, vary as much as single ones.
+                x = x + self.grain[number](functional.avg_pool2d(grain, 2**number) * 2**number)
+            x = self.up[number](x)
         picture: Tensor = self.conv_out(functional.silu(self.norm_out(x)))
         return picture if self._shuffle == 1 else functional.pixel_shuffle(picture, self._shuffle)

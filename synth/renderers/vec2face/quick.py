@@ -81,11 +81,12 @@ class OneByOne(nn.Module):
         super().__init__()
         self.decoder = decoder
 
-    def forward(self, grid: Tensor) -> Tensor:
+    def forward(self, grid: Tensor, grain: Tensor | None = None) -> Tensor:
         """As the decoder does."""
         grid = grid.contiguous(memory_format=torch.channels_last)
         coarse = self.decoder.coarse(grid)
-        return torch.cat([self.decoder.fine(coarse[row : row + 1]) for row in range(len(grid))])
+        rows = [slice(row, row + 1) for row in range(len(grid))]
+        return torch.cat([self.decoder.fine(coarse[row], None if grain is None else grain[row]) for row in rows])
 
 
 def quicken_training(network: FeatureAutoencoder) -> None:

@@ -3,8 +3,9 @@
 As in Vec2Face+ a condition fills the places of masked and dropped tokens, and few tokens are kept, which carry the
 person. The condition is the sum of what the picture of landmarks says and of what is told in numbers: attributes
 (`synth.conditions`), and a style, random numbers that stand for what no attribute says (how the background is laid out,
-the colours of clothes, how hair falls). The landmarks are those of the mean head in the wanted pose and expression,
-so that they say nothing of the person; by how much a person's own lie elsewhere, a readout tells.
+the colours of clothes, how hair falls). The finest maps are given noise, "grain", to draw single hairs from. The
+landmarks are those of the mean head in the wanted pose and expression, so that they say nothing of the person; by how
+much a person's own lie elsewhere, a readout tells.
 
 This module does not know where the numbers come from, nor how the network is trained (`synth.training.vec2face`).
 
@@ -46,6 +47,12 @@ class ToldSizes:
         """D."""
         return self.autoencoder.dimension
 
+    @property
+    def grain(self) -> tuple[int, int, int]:
+        """The shape of one picture's noise: maps, height, width."""
+        pixels = self.autoencoder.pixels
+        return pixels.grain, SIDE_PX // pixels.shuffle, SIDE_PX // pixels.shuffle
+
     def document(self) -> dict[str, Any]:
         """As it is stored beside weights."""
         return asdict(self)
@@ -80,10 +87,15 @@ class ToldVec2Face(nn.Module):
         spoken: Tensor = self.told(torch.cat((told, style), 1).to(weight.dtype))
         return posed + spoken
 
-    def forward(self, vector: Tensor, mask: TokenMask, condition: Tensor) -> Tensor:
-        """Pictures float (B, 3, 112, 112), RGB, mostly within [-1, 1], of unit vectors (B, D)."""
+    def forward(self, vector: Tensor, mask: TokenMask, condition: Tensor, grain: Tensor | None) -> Tensor:
+        """Pictures float (B, 3, 112, 112), RGB, mostly within [-1, 1], of unit vectors (B, D).
+
+        `grain` is noise of unit variance, (B, *sizes.grain), or None for smooth pictures.
+        """
         feature = vector * self.sizes.dimension**0.5  # numbers of a size near one
-        picture: Tensor = self.autoencoder(feature.to(condition.dtype), mask, condition)
+        picture: Tensor = self.autoencoder(
+            feature.to(condition.dtype), mask, condition, None if grain is None else grain.to(condition.dtype)
+        )
         return picture
 
     def landmarks(self, vector: Tensor, told: Tensor, points: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
 """Vec2Face with weights of our own, as a renderer: people of our encoder's sphere, and the training's conditions.
 
-Mask and style of a picture come from its key. Landmarks are known: those of the head that poses, moved to where the
-person's lie. This module does not know how the weights came to be (`synth.training.vec2face`).
+Mask, style and grain of a picture come from its key. Landmarks are known: those of the head that poses, moved to where
+the person's lie. This module does not know how the weights came to be (`synth.training.vec2face`).
 
 Shapes: B pictures.
 """
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -36,7 +37,7 @@ _MASK_RATE = mask_rate(Normal(mean=0.85, std=0.05, low=0.8, high=0.9))  # as Vec
 class Vec2FaceTrainedRenderer:
     """See the module."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     attributes: ClassVar[Mapping[str, Attribute]] = {"mask_rate": _MASK_RATE, **conditions.CONDITIONS}
 
     def __init__(self, settings: Vec2FaceTrainedSettings, equipment: Equipment, network: ToldVec2Face) -> None:
@@ -104,10 +105,17 @@ class Vec2FaceTrainedRenderer:
         mask = token_mask(noise, views.attributes["mask_rate"], self._dropped_share)
         with torch.inference_mode():
             condition = self._network.condition(points, told, style)
-            pixels = self._network(views.vector.to(self._dtype), mask, condition)
+            pixels = self._network(views.vector.to(self._dtype), mask, condition, self._grain(views))
             landmarks = self._network.landmarks(views.vector, told, points)
         # What is made out here are ordinary tensors.
         return Portraits(in_bytes(pixels.float().clamp(-1, 1)), landmarks.clone())
+
+    def _grain(self, views: Views) -> Tensor | None:
+        """The noise for the finest maps, where the network has a use for it."""
+        shape = self._network.sizes.grain
+        if not shape[0]:
+            return None
+        return random.normals(views.key, random.noise_index(views.key, "grain"), math.prod(shape)).view(-1, *shape)
 
 
 def _fitting(settings: Vec2FaceTrainedSettings) -> Trained:

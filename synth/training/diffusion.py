@@ -8,7 +8,8 @@ also looks at the predicted pictures, which must show the person: the nearer, th
 
 Predicting from mixtures with the truth is not drawing: there the person can be seen through the noise. So some pictures
 are also drawn from noise alone, for vectors of nobody's pictures, up to a step by chance; the encoder looks at what is
-predicted there, and that step alone is learned from.
+predicted there, and that step alone is learned from. They need come no nearer to their vectors than the training's
+pictures with the same attributes come to their people: asked for more, the network would leave glasses and hats away.
 
 Sources: Liu et al., "Flow straight and fast", ICLR 2023, arXiv 2209.03003; Esser et al., "Scaling rectified flow
 transformers", ICML 2024, arXiv 2403.03206, for the law; Li and He, arXiv 2511.13720, for what is predicted, and its
@@ -39,6 +40,7 @@ from synth.training.draw import Draw
 from synth.training.features import features_of
 from synth.training.loop import drawn_from
 from synth.training.material import Examples, Material
+from synth.training.perception import Jitter
 from synth.training.settings import DiffusionTraining
 from synth.training.start import begin_at
 
@@ -101,12 +103,13 @@ class DiffusionTrainee:
         loss = (error / share.clamp(min=self._settings.least_noise).square()).mean()
         found = {"loss": loss.detach(), "pixel": error.detach().mean().sqrt()}
         if moment.share >= self._settings.likeness_from and (count := self._looked_at(len(rows))):
-            cosine = self._cosine(clean[:count], rows[:count])
+            cosine = self._cosine(clean[:count], rows[:count], moment.generator)
             loss = loss + self._settings.likeness * ((1 - cosine) * (1 - share[:count])).mean()
             found["cosine"] = cosine.detach().mean()
         if moment.share >= self._settings.likeness_from and (count := self._drawn(len(rows))):
             cosine = self._drawn_cosine(rows[:count], moment.generator)
-            loss = loss + self._settings.drawn * (1 - cosine).mean()
+            due = self._features.reached(rows[:count], self._identity[rows[:count]])
+            loss = loss + self._settings.drawn * (due - cosine).relu().mean()
             found["cosine_drawn"] = cosine.detach().mean()
         found["gradient"] = self._descent.step(loss, moment)
         self._average.update(self.network, moment)
@@ -163,11 +166,11 @@ class DiffusionTrainee:
             told = Conditions(wanted, self._told[rows], known, known)
             with torch.no_grad():
                 mixed = sample(steps[:last], noise, predict)
-            seen = self._encoder.features(predict(mixed, steps[last]))
+            seen = self._encoder.features(Jitter.drawn(generator, self._device)(predict(mixed, steps[last])))
         return functional.cosine_similarity(seen.float(), wanted, dim=1)
 
-    def _cosine(self, clean: Tensor, rows: Tensor) -> Tensor:
+    def _cosine(self, clean: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
         """Between what the encoder sees in predicted pictures and in those that they should be: float32 (B,)."""
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            seen = self._encoder.features(clean)
+            seen = self._encoder.features(Jitter.drawn(generator, self._device)(clean))
         return functional.cosine_similarity(seen.float(), self._features.own[rows].float(), dim=1)

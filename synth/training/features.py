@@ -49,6 +49,10 @@ class Features:
         """
         return torch.where(by_mean[:, None], self.mean[people], self.own[rows].float())
 
+    def reached(self, rows: Tensor, people: Tensor) -> Tensor:
+        """How near pictures (B,) come to the means of their people (B,): cosines float32 (B,)."""
+        return (self.own[rows].float() * self.mean[people]).sum(1)
+
     def nobodies(self, count: int, draw: Draw) -> Tensor:
         """Vectors of nobody's pictures, as renderers are given: float32 (count, D), unit length.
 

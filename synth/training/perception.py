@@ -17,6 +17,8 @@ from synth.section import InputFile
 
 _COMPARED = 3  # of the four layers: what the last one says of a picture, the embedding says, too
 _EPSILON = 1e-4
+_SIDE_PX = 112
+_JITTER_PX, _JITTER_NOISE = 3, 0.02
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,33 @@ class Sight:
 
     maps: tuple[Tensor, ...]  # (B, C, h, w) each, the outputs of its first layers
     embedding: Tensor  # float32 (B, D), unit length
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """A change that all pictures of a step undergo alike before the recogniser looks: mirrored or not, shifted, noisy.
+
+    So it cannot be pleased by single pixels.
+    """
+
+    mirror: bool
+    across: int
+    down: int
+    noise: Tensor  # float32 (1, 3, H, H)
+
+    @classmethod
+    def drawn(cls, generator: torch.Generator, device: torch.device) -> "Jitter":
+        """One by chance."""
+        mirror, across, down = torch.rand(3, generator=generator, device=device).tolist()
+        noise = torch.randn(1, 3, _SIDE_PX, _SIDE_PX, generator=generator, device=device) * _JITTER_NOISE
+        shifts = 2 * _JITTER_PX + 1
+        return cls(mirror < 0.5, int(across * shifts), int(down * shifts), noise)
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        """Pictures float (B, 3, 112, 112), changed."""
+        wide = functional.pad(pictures, [_JITTER_PX] * 4, mode="replicate")
+        moved = wide[:, :, self.down : self.down + _SIDE_PX, self.across : self.across + _SIDE_PX] + self.noise
+        return moved.flip(3) if self.mirror else moved
 
 
 class Perception:

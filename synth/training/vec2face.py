@@ -3,9 +3,10 @@
 Most of a batch is drawn again from what is known of its pictures: a vector (the picture's own embedding, or the mean of
 the person's), the attributes, grain, and a style that a small network reads off the picture itself, as in a variational
 autoencoder. Losses compare pixels, structure, the amount of fine detail and the encoder's maps; and the drawn picture's
-embedding with the vector. The rest, "sampled", gets the vectors of people who are not in its pictures, or of nobody,
-and a style by chance, as at rendering: of these the embedding alone is compared. Late in the training an adversary
-looks at all of them, patch by patch.
+embedding with the vector, as far as real pictures go: with glasses, or from the side, nobody is quite like themselves,
+and a network that was asked for more would leave the glasses away. The rest, "sampled", gets vectors of nobody's
+pictures and a style by chance, as at rendering: of these the embedding alone is compared. Late in the training an
+adversary looks at all of them, patch by patch.
 
 The network that is exported is a slow average.
 
@@ -41,14 +42,13 @@ from synth.training.features import Features, features_of
 from synth.training.loop import drawn_from
 from synth.training.losses import differences, structural_likeness, texture_difference
 from synth.training.material import Examples, Material
-from synth.training.perception import Perception, unlike
+from synth.training.perception import Jitter, Perception, unlike
 from synth.training.settings import Vec2FaceShape, Vec2FaceTraining
 from synth.training.start import begin_at
 
 _SHUFFLE = 2  # the finest maps are half the picture's size
 _GREY = (0.299, 0.587, 0.114)
 _FACE_PX, _FACE_WEIGHT = 26.0, 1.5  # width and height of the bell that says that pixels in the face count more
-_JITTER_PX, _JITTER_NOISE = 3, 0.02  # before the encoder looks, so that it cannot be fooled by single pixels
 _READOUT = 0.01  # weight of the squared error of landmarks, px
 _RAMP = 0.05  # share of the training over which the adversary's weight grows
 _LARGEST_WEIGHT = 1e3  # of the adversary's gradient: where it does not care yet, its noise is not blown up
@@ -91,6 +91,7 @@ class _Wish:
     """What B pictures are to show; the first S are the sampled ones."""
 
     vector: Tensor  # float32 (B, D), unit length
+    due: Tensor  # float32 (B,), the cosine with the vector that is wanted
     told: Tensor  # float32 (B, C)
     points: Tensor  # float32 (B, 5, 2)
     style: Tensor  # float32 (B, Z)
@@ -169,13 +170,16 @@ class Vec2FaceTrainee:
         """What is to be drawn for these pictures."""
         count, sampled, known = len(rows), self._sampled(len(rows)), self._known
         draw = Draw(moment.generator, self._device)
-        vector = known.features.chosen(rows, known.identity[rows], draw.uniform(count) < self._settings.means)
+        people, by_mean = known.identity[rows], draw.uniform(count) < self._settings.means
+        vector = known.features.chosen(rows, people, by_mean)
+        by_mean[:sampled] = True
         style = draw.normal(count, self._sizes.style)
         style, nats = self._read(real, style, moment)
         low, high = self._settings.mask_rate
         rate = low + (high - low) * draw.uniform(count)
         return _Wish(
             vector=torch.cat((known.features.nobodies(sampled, draw), vector[sampled:])),
+            due=torch.where(by_mean, known.features.reached(rows, people), 1.0),
             told=known.told[rows],
             points=known.points[rows],
             style=style,
@@ -203,7 +207,7 @@ class Vec2FaceTrainee:
     def _compared(self, canvas: Tensor, real: Tensor, wish: _Wish, generator: torch.Generator) -> dict[str, Tensor]:
         """The losses at the pixels, by the names of their weights; and cosines, which have none."""
         rest = slice(self._sampled(len(canvas)), None)
-        jitter = _Jitter.drawn(generator, self._device)
+        jitter = Jitter.drawn(generator, self._device)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             seen = self._perception.look(jitter(canvas))
             with torch.no_grad():
@@ -216,7 +220,7 @@ class Vec2FaceTrainee:
             "structure": 1 - structural_likeness(grey, real_grey),
             "texture": texture_difference(grey, real_grey),
             "features": unlike(tuple(each[rest] for each in seen.maps), due),
-            "identity": (1 - cosine).mean(),
+            "identity": (wish.due - cosine).relu().mean(),
             "cosine_again": cosine[rest].detach().mean(),
             "cosine_sampled": cosine[: rest.start].detach().sum() / max(rest.start, 1),
         }
@@ -272,28 +276,6 @@ class Vec2FaceTrainee:
     def description(self) -> dict[str, Any]:
         """Sizes and conditions."""
         return described(self._sizes, self._conditions)
-
-
-@dataclass(frozen=True)
-class _Jitter:
-    """A change that all pictures of a step undergo alike before the encoder looks: mirrored or not, shifted, noisy."""
-
-    mirror: bool
-    across: int
-    down: int
-    noise: Tensor  # float32 (1, 3, H, H)
-
-    @classmethod
-    def drawn(cls, generator: torch.Generator, device: torch.device) -> "_Jitter":
-        mirror, across, down = torch.rand(3, generator=generator, device=device).tolist()
-        noise = torch.randn(1, 3, SIDE_PX, SIDE_PX, generator=generator, device=device) * _JITTER_NOISE
-        shifts = 2 * _JITTER_PX + 1
-        return cls(mirror < 0.5, int(across * shifts), int(down * shifts), noise)
-
-    def __call__(self, pictures: Tensor) -> Tensor:
-        wide = functional.pad(pictures, [_JITTER_PX] * 4, mode="replicate")
-        moved = wide[:, :, self.down : self.down + SIDE_PX, self.across : self.across + SIDE_PX] + self.noise
-        return moved.flip(3) if self.mirror else moved
 
 
 def _begin(network: ToldVec2Face) -> None:

@@ -47,6 +47,7 @@ def test_features_are_what_the_encoder_sees(codes: Path, tmp_path: Path) -> None
     people = material.identity[rows]
     means = normalize(torch.stack([found.own[material.identity == each].float().mean(0) for each in people]))
     assert torch.allclose(found.mean[people], means, atol=1e-4)
+    assert torch.allclose(found.reached(rows, people), (due * means).sum(1), atol=3e-3)
     chosen = found.chosen(rows, people, torch.tensor([True, False]))
     assert torch.equal(chosen, torch.stack((found.mean[people[0]], found.own[rows[1]].float())))
 

@@ -92,6 +92,9 @@ class Clock:
     ended_s: list[float] = field(default_factory=list)
     largest_bytes: int = 0  # of this process's memory
 
+    def step(self, message: str) -> None:
+        """Nothing to measure."""
+
     def staffed(self, workers: int) -> None:
         """So many have a place."""
         if workers == self.workers and not self.staffed_s:

@@ -5,7 +5,7 @@ only where other machines' hands are wanted.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -37,12 +37,17 @@ def shares(crew: Crew, count: int) -> bool:
 
 
 @contextmanager
-def open_hands(crew: Crew, count: int, device: str) -> Iterator[Hands]:
-    """Hands for work on so many vectors, for the time inside. Raises MissingPackageError where Ray is absent."""
+def open_hands(
+    crew: Crew, count: int, device: str, say: Callable[[str], None] = lambda message: None
+) -> Iterator[Hands]:
+    """Hands for work on so many vectors, for the time inside; says what takes long.
+
+    Raises MissingPackageError where Ray is absent.
+    """
     if not shares(crew, count):
         yield local_hands(device)
         return
     from cluster.hands_on_ray import ray_hands
 
-    with ray_hands(crew, device) as hands:
+    with ray_hands(crew, device, say) as hands:
         yield hands

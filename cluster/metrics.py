@@ -30,6 +30,8 @@ METRICS: Final[Mapping[str, Metric]] = {
     "hypersynth_bytes_total": Metric("bytes stored, by kind of file", ("file",)),
     "hypersynth_failures_total": Metric("failures of shards, and what was decided", ("kind", "decision")),
     "hypersynth_workers": Metric("workers that have a place", gauge=True),
+    "hypersynth_shards_done": Metric("shards that were committed since this driver began", gauge=True),
+    "hypersynth_pictures_kept": Metric("pictures kept since this driver began", gauge=True),
     "hypersynth_shards_waiting": Metric("shards that nobody has begun", gauge=True),
 }
 

@@ -6,7 +6,7 @@ are those of `cluster.failures` and `cluster.roster`; only small reports travel,
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,12 +17,14 @@ from cluster.ray_cluster import LOST, Counter, Gauge, connected, ray  # first: i
 from cluster.roster import Roster
 from cluster.run import Crew, Watch, Where, settle
 from samplers.errors import BuildError
+from synth.commit import Commit
 from synth.workshop import Outcome, ShardFailure, Workshop, WorkshopSpec
 
 _WAIT_S = 2.0  # how long to sleep at most between looks; Ctrl-C is answered within it
 _LOOK_EVERY_S = 10.0  # at most, between two questions how far workers are
 _PULSE = "pulse"
-_FAILED_STARTS_PER_WORKER = 3
+_SAY_EVERY_S = 60.0  # while no worker has a place
+_FAILED_STARTS_PER_WORKER = 3  # one after the other
 
 
 class AnyWorkshop(Protocol):
@@ -116,6 +118,7 @@ def run_ray(
             team.give_work()
             team.listen()
             team.look_after()
+        backlog.told_to_end = notice.given
     return backlog
 
 
@@ -133,12 +136,15 @@ class _Team:
     def __init__(self, spec: WorkshopSpec, crew: Crew, opened: OpenWorkshop, backlog: Backlog, watch: Watch) -> None:
         self._spec, self._opened, self._backlog, self._watch = spec, opened, backlog, watch
         self._roster = Roster(crew.workers, crew.stuck_s)
-        self._hire = ray.remote(concurrency_groups={_PULSE: 1}, **_needs(spec, crew))(ShardWorker).remote
+        self._needs = _needs(spec, crew)
+        self._hire = ray.remote(concurrency_groups={_PULSE: 1}, **self._needs)(ShardWorker).remote
         self._actors: dict[int, Any] = {}
         self._places: dict[int, Where] = {}
         self._calls: dict[Any, _Call] = {}
         self._meter = Meter(spec.shard.plan_hash)
+        self._kept = 0  # pictures
         self._failed_starts, self._most_failed_starts = 0, _FAILED_STARTS_PER_WORKER * crew.workers
+        self._staffed_s = time.monotonic()  # when a worker had a place, or it was said last that none has
         self._looked_s, self._look_every_s = time.monotonic(), min(_LOOK_EVERY_S, crew.stuck_s / 4)
 
     def at_work(self) -> bool:
@@ -186,6 +192,7 @@ class _Team:
         elif call.verb == "ready":
             self._places[call.number] = answer
             self._roster.placed(call.number)
+            self._failed_starts = 0
             self._tell_staff()
         else:
             self._roster.answered(call.number, [outcome.shard for outcome in answer], time.monotonic())
@@ -197,7 +204,7 @@ class _Team:
         if not self._roster.posts[call.number].ready:
             self._failed_starts += 1
             if self._failed_starts > self._most_failed_starts:
-                raise BuildError("worker processes die as soon as they start; try --workers 0 to see why")
+                raise BuildError(f"workers die as soon as they start: the last one {what}")
         where = self._places.get(call.number, Where("?", "?"))
         for shard in self._dismiss(call.number):
             self._settle(ShardFailure(shard, kind, f"the worker on {where.node} {what}"), where)
@@ -206,6 +213,10 @@ class _Team:
     def _settle(self, outcome: Outcome, where: Where) -> None:
         decision = settle(self._backlog, outcome, self._watch, where)
         self._meter.set("hypersynth_shards_waiting", self._backlog.waiting)
+        self._kept += outcome.kept if isinstance(outcome, Commit) else 0
+        # Told by the driver, too: what workers count begins with their first shard, and a rate does not see that.
+        self._meter.set("hypersynth_shards_done", self._backlog.done)
+        self._meter.set("hypersynth_pictures_kept", self._kept)
         if isinstance(outcome, ShardFailure) and decision is not None:
             labels = {"kind": outcome.kind, "decision": decision.value}
             self._meter.count(Count("hypersynth_failures_total", 1, labels))
@@ -224,6 +235,7 @@ class _Team:
     def look_after(self) -> None:
         """Now and then: ask the busy how far they are, and replace those that are stuck."""
         now_s = time.monotonic()
+        self._say_who_waits(now_s)
         if now_s - self._looked_s < self._look_every_s:
             return
         self._looked_s = now_s
@@ -234,6 +246,32 @@ class _Team:
         for number, post in self._roster.posts.items():
             if post.in_hand and number not in asked:
                 self._ask(number, "pulse")
+
+    def _say_who_waits(self, now_s: float) -> None:
+        """Tell, now and then, that no worker has found a place: it may never find one."""
+        if any(post.ready for post in self._roster.posts.values()):
+            self._staffed_s = now_s
+        elif now_s - self._staffed_s >= _SAY_EVERY_S:
+            self._staffed_s = now_s
+            self._watch.step(
+                f"no worker has found a place yet: each asks for {_amounts(self._needs)}; "
+                f"the cluster has {_amounts(ray.cluster_resources()) or 'no machine'}"
+            )
+
+
+_RESOURCES = {"num_cpus": "CPUs", "CPU": "CPUs", "num_gpus": "GPUs", "GPU": "GPUs", "memory": "GB of memory"}
+
+
+def _amounts(resources: Mapping[str, Any]) -> str:
+    """What is asked for, or there, in words."""
+    counted = (
+        f"{amount / 2**30 if name == 'memory' else amount:.3g} {_RESOURCES[name]}"
+        for name, amount in resources.items()
+        if name in _RESOURCES and amount
+    )
+    kinds = [str(resources["accelerator_type"])] if "accelerator_type" in resources else []
+    kinds += [name.partition(":")[2] for name in resources if name.startswith("accelerator_type:")]
+    return ", ".join((*counted, *kinds))
 
 
 def _first_line(end: Exception) -> str:

@@ -132,3 +132,6 @@ def _join(address: str) -> None:
         raise BuildError(
             f"no Ray cluster answers at {address}, or it wants another RAY_AUTH_TOKEN: {first}"
         ) from refusal
+    except (RuntimeError, ValueError) as refusal:  # another version of Ray or Python there; no address at all
+        told = " ".join(line.strip() for line in str(refusal).splitlines() if line.strip())
+        raise BuildError(f"cannot join the Ray cluster at {address}: {told}") from refusal

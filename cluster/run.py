@@ -57,6 +57,10 @@ class Watch(Protocol):
         """So many workers have a place now."""
         ...
 
+    def step(self, message: str) -> None:
+        """Something is to be said that is about no shard."""
+        ...
+
 
 def run_shards(spec: WorkshopSpec, shards: Sequence[int], crew: Crew, watch: Watch) -> Backlog:
     """Make these shards; returns the backlog: what was done, parked, or why the run stopped.

@@ -31,10 +31,6 @@ class BuildWatch(Watch, Protocol):
         """The plan is fixed; of these shards, which are all or a part of the plan's, those are missing."""
         ...
 
-    def step(self, message: str) -> None:
-        """Another step begins."""
-        ...
-
 
 @dataclass(frozen=True)
 class Part:
@@ -155,7 +151,7 @@ def _make_shards(plan: Plan, part: Part, storage: Storage, crew: Crew, watch: Bu
     if backlog.stopped_by is not None:
         raise _stopped(backlog.stopped_by)
     left = len(missing) - backlog.done - len(backlog.parked)
-    if backlog.told_to_end and left:
+    if left:
         raise StoppedError(f"told to end: {left} of {len(wanted)} shards are left; run the same command to go on")
     if backlog.parked:
         first = next(iter(backlog.parked.values()))
@@ -183,7 +179,9 @@ def _hold(plan: Plan, storage: Storage, watch: BuildWatch) -> tuple[list[Commit]
     watch.step("holding every shard against its commit")
     commits, damaged = dataset.sound_commits(storage, plan.shards, plan.hash)
     for shard in damaged:
-        storage.delete(commit_name(shard))
+        # Asked again: that look took a while, and another build may have mended the shard.
+        if dataset.sound_commit(storage, plan.hash, shard) is None:
+            storage.delete(commit_name(shard))
     return commits, damaged
 
 

@@ -11,7 +11,7 @@ from cluster.hands import open_hands
 from cluster.run import Crew
 from jobs.laws import identity_spec
 from jobs.plan import NAME as PLAN_NAME
-from jobs.plan import RECIPE_NAME, Plan, claim
+from jobs.plan import RECIPE_NAME, Plan, claim, held_hash
 from samplers.errors import SaturationError
 from samplers.identities import Identities, draw_identities
 from samplers.packing import PackingState
@@ -40,23 +40,25 @@ def lay_foundations(plan: Plan, storage: Storage, crew: Crew, say: Callable[[str
     say(f"finding {settings.count} identities with cosines of at most {settings.separation.max_cosine:g}")
     log = _StoredLog(plan, storage, say)
     try:
-        with open_hands(crew, settings.count, plan.recipe.backend.device) as hands:
+        with open_hands(crew, settings.count, plan.recipe.backend.device, say) as hands:
             identities = draw_identities(spec, hands, log)
     except KeyboardInterrupt:
         log.keep()
         raise
     except SaturationError:
-        _withdraw(storage)
+        _withdraw(plan, storage)
         raise
     say(_summary(identities))
     claim(storage, plan)
+    if anchors_written(storage):  # another part was faster, and shards may have been made from what it found
+        return
     write_anchors(storage, identities, renderer_class(plan.recipe.renderer.kind).describe(identities.vectors))
     forget_packing(storage)
 
 
-def _withdraw(storage: Storage) -> None:
+def _withdraw(plan: Plan, storage: Storage) -> None:
     """Leave no claim of a plan whose identities cannot be found: the next try is another plan."""
-    if committed_shards(storage):
+    if held_hash(storage) != plan.hash or anchors_written(storage) or committed_shards(storage):
         return
     forget_packing(storage)
     storage.delete(RECIPE_NAME)

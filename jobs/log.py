@@ -5,6 +5,7 @@ This module does not know what a person sees (`jobs.progress`).
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,7 @@ class BuildLog:
     """Appends to a file; a context manager around one build. Raises StorageError where that cannot be written."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._file = path.open("a", buffering=1)
         except OSError as refusal:
@@ -33,14 +35,18 @@ class BuildLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            self._note("ended", error=type(error).__name__, message=str(error))
-        self._file.close()
+        with suppress(StorageError, OSError):  # what ended the build is told by itself
+            if error is not None:
+                self._note("ended", error=type(error).__name__, message=str(error))
+            self._file.close()
 
     def _note(self, event: str, where: Where | None = None, **details: Any) -> None:
         place: Mapping[str, Any] = {} if where is None else {"node": where.node, "worker": where.worker}
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **place, **details}
-        self._file.write(json.dumps(line) + "\n")
+        try:
+            self._file.write(json.dumps(line) + "\n")
+        except OSError as refusal:
+            raise StorageError(f"cannot write {self._path}: {refusal.strerror}") from refusal
 
     def planned(self, plan: Plan, missing: Sequence[int], shards: Sequence[int]) -> None:
         """The plan is fixed."""

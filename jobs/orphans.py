@@ -2,26 +2,28 @@
 
 They bind nobody, and the next build would replace them; here they are listed, and removed. Files that are not ours are
 passed over. This module does not know whether anybody is building right now: what that build has just written, and not
-committed yet, is an orphan, too, and if it is removed, its shard is made again.
+committed yet, is an orphan, too; whoever finds it gone makes it again.
 """
 
-from synth.anchors import CERTIFICATE, COURSE, FOLDER, anchors_written
-from synth.commit import committed_shards, index_name, is_shard_file, tar_name
+from synth.anchors import COURSE, FOLDER, anchors_written
+from synth.commit import commit_name, committed_shards, shard_of
 from synth.packing_state import NAME as PACKING
 from synth.storage import Storage, Stored
 
 
 def find_orphans(storage: Storage) -> list[Stored]:
     """Tars and indexes without a commit, identities without a certificate, and what interrupted writes left."""
-    bound = {name for shard in committed_shards(storage) for name in (tar_name(shard), index_name(shard))}
-    shards = [stored for folder in ("shards/", "index/") for stored in storage.list(folder)]
-    orphans = [stored for stored in shards if is_shard_file(stored.name) and stored.name not in bound]
+    # What is written in between is listed last: a commit that is there by then speaks for files that were.
+    files = [stored for folder in ("shards/", "index/") for stored in storage.list(folder)]
     identities = storage.list(FOLDER)
+    leftovers = storage.leftovers()
+    committed = set(committed_shards(storage))
+    orphans = [stored for stored in files if (shard := shard_of(stored.name)) is not None and shard not in committed]
     if anchors_written(storage):
         orphans += [stored for stored in identities if stored.name == PACKING]
     else:
-        orphans += [stored for stored in identities if stored.name not in (CERTIFICATE, PACKING) and _is_part(stored)]
-    return [*orphans, *storage.leftovers()]
+        orphans += [stored for stored in identities if _is_part(stored)]
+    return [*orphans, *leftovers]
 
 
 def _is_part(stored: Stored) -> bool:
@@ -30,10 +32,17 @@ def _is_part(stored: Stored) -> bool:
 
 
 def remove_orphans(storage: Storage) -> list[Stored]:
-    """Remove them; returns what was removed."""
+    """Remove them, but for those that turn out to be named by now; returns what was removed."""
     orphans, leftovers = find_orphans(storage), set(storage.leftovers())
-    for stored in orphans:
-        if stored not in leftovers:
-            storage.delete(stored.name)
+    removed = [stored for stored in orphans if stored in leftovers or _removed(storage, stored)]
     storage.sweep()
-    return orphans
+    return removed
+
+
+def _removed(storage: Storage, stored: Stored) -> bool:
+    """Remove one, unless what names it has come meanwhile: asked again for each, since many take minutes."""
+    shard = shard_of(stored.name)
+    if storage.exists(commit_name(shard)) if shard is not None else _is_part(stored) and anchors_written(storage):
+        return False
+    storage.delete(stored.name)
+    return True

@@ -110,18 +110,20 @@ def recipe_document(recipe: Recipe) -> bytes:
 
 def refuse_foreign(storage: Storage, plan: Plan) -> None:
     """Raises PlanMismatchError where another plan, or something else altogether, lies in the storage."""
-    held = _held_hash(storage)
-    if (
-        held is None
-        and not storage.exists(NAME)
-        and any(not stored.name.startswith(".") for stored in storage.list(""))
-    ):
+    held = held_hash(storage)
+    if held is None and not storage.exists(NAME) and _holds_files(storage):
+        held = held_hash(storage)  # another part of this build may have begun in between
+    if held is None and not storage.exists(NAME) and _holds_files(storage):
         raise PlanMismatchError(f"{storage.url} holds files, but nothing that hypersynth built; choose another --out")
     if held is not None and held != plan.hash:
         raise PlanMismatchError(
             f"{storage.url} holds another plan: {held[:12]}, not {plan.hash[:12]}; "
             "choose another --out, or build with the recipe and settings that began it"
         )
+
+
+def _holds_files(storage: Storage) -> bool:
+    return any(not stored.name.startswith(".") for stored in storage.list(""))
 
 
 def claim(storage: Storage, plan: Plan) -> None:
@@ -136,7 +138,7 @@ def claim(storage: Storage, plan: Plan) -> None:
         storage.replace(RECIPE_NAME, recipe_document(plan.recipe))
 
 
-def _held_hash(storage: Storage) -> str | None:
+def held_hash(storage: Storage) -> str | None:
     """The hash of the plan that a storage belongs to, from the plan, else from a commit; None where neither tells."""
     try:
         return stored_hash(storage)

@@ -60,6 +60,7 @@ class ProgressWatch:
         """The plan is fixed; of these shards, which are all or a part of the plan's, those are missing."""
         self._total = _pictures(plan, shards)
         self._before = self._total - _pictures(plan, missing)
+        self._counts["pictures"] = 0
         self._began = self._last_line = time.monotonic()
         done = len(shards) - len(missing)
         part = f", {len(shards)} of them this part" if len(shards) < plan.shards else ""

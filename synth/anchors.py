@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from samplers.certificate import Certificate
-from samplers.errors import DatasetError, MissingPackageError
+from samplers.errors import DatasetError, MissingPackageError, StorageError
 from samplers.identities import Identities
 from synth.commit import StoredFile, stored_file
 from synth.parquet import fixed_list, parquet_bytes
@@ -63,7 +63,11 @@ class Anchors:
 
 
 def write_anchors(storage: Storage, identities: Identities, description: dict[str, Tensor | list[str]]) -> None:
-    """Store identities and, last, their certificate, which names the parts with size and sha256 as a commit does."""
+    """Store identities and, last, their certificate, which names the parts with size and sha256 as a commit does.
+
+    Where another build has stored them meanwhile, its certificate stands if it promises the same bytes; else raises
+    StorageError, since two backends are at work on one dataset.
+    """
     count = len(identities.vectors)
     columns = {
         "identity": pa.array(range(count), pa.int64()),
@@ -82,11 +86,24 @@ def write_anchors(storage: Storage, identities: Identities, description: dict[st
     for part, first in enumerate(range(0, count, ROWS_PER_PART)):
         data = parquet_bytes(table.slice(first, ROWS_PER_PART))
         parts.append(stored_file(f"{FOLDER}part-{part:05d}.parquet", data))
-        storage.replace(parts[-1].name, data)
+        _store(storage, parts[-1].name, data)
     course = json_bytes(dataclasses.asdict(identities.course))
-    storage.replace(COURSE, course)
+    _store(storage, COURSE, course)
     certificate = certificate_document(identities.certificate, parts, stored_file(COURSE, course))
-    storage.replace(CERTIFICATE, json_bytes(certificate))
+    if not storage.create(CERTIFICATE, json_bytes(certificate)):
+        raise _other_identities(storage)
+
+
+def _store(storage: Storage, name: str, data: bytes) -> None:
+    """Store a part, in the place of any that no certificate names."""
+    if not storage.create(name, data):
+        if anchors_written(storage):
+            raise _other_identities(storage)
+        storage.replace(name, data)
+
+
+def _other_identities(storage: Storage) -> StorageError:
+    return StorageError(f"another build has stored other identities at {storage.url}: on another backend?")
 
 
 def certificate_document(certificate: Certificate, parts: Sequence[StoredFile], course: StoredFile) -> dict[str, Any]:

@@ -5,7 +5,7 @@ module does not know how a shard is made.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -35,10 +35,10 @@ def commit_name(shard: int) -> str:
     return f"{FOLDER}{shard:06d}.json"
 
 
-def is_shard_file(name: str) -> bool:
-    """Whether a name is that of some shard's tar or index."""
+def shard_of(name: str) -> int | None:
+    """The shard whose tar or index has this name; None where it is no such name."""
     number = name.rpartition("/")[2].partition(".")[0]
-    return number.isdecimal() and name in (tar_name(int(number)), index_name(int(number)))
+    return int(number) if number.isdecimal() and name in (tar_name(int(number)), index_name(int(number))) else None
 
 
 class StoredFile(BaseModel):
@@ -85,27 +85,46 @@ class MadeShard:
     index: bytes
 
 
-def commit_shard(storage: Storage, made: MadeShard) -> Commit:
-    """Store a shard: tar, index, and last its commit; returns the commit that stands.
+def commit_shard(storage: Storage, made: MadeShard, beat: Callable[[], None] = lambda: None) -> Commit:
+    """Store a shard: tar, index, and last its commit; returns the commit that stands. `beat` is called in between.
 
     Where another worker has committed the shard meanwhile, its commit stands if it promises the same bytes; else raises
     StorageError, since two backends are at work on one dataset.
     """
     commit, start = made.commit, time.perf_counter()
     standing = read_commit(storage, commit.shard)
+    standing = standing or _store(storage, made, beat)
     if standing is None:
-        for file, data in ((commit.tar, made.tar), (commit.index, made.index)):
-            if not storage.create(file.name, data):
-                storage.replace(file.name, data)
         stored = round(time.perf_counter() - start, 3)
         commit = commit.model_copy(update={"seconds": {**commit.seconds, "store": stored}})
-        data = json_bytes(commit.model_dump())
-        if storage.create(commit_name(commit.shard), data):
+        if storage.create(commit_name(commit.shard), json_bytes(commit.model_dump())):
+            _refuse_gone(storage, commit)
             return commit
         standing = read_commit(storage, commit.shard)
     if standing is None or (standing.tar, standing.index) != (commit.tar, commit.index):
         raise StorageError(f"shard {commit.shard} of {storage.url} was committed by another build with other bytes")
     return standing
+
+
+def _store(storage: Storage, made: MadeShard, beat: Callable[[], None]) -> Commit | None:
+    """Store a shard's tar and index, unless the shard is found committed meanwhile: then nothing is touched."""
+    commit = made.commit
+    for file, data in ((commit.tar, made.tar), (commit.index, made.index)):
+        if not storage.create(file.name, data):
+            # Other bytes lie there. They bind nobody, unless whoever stored them has committed them just now.
+            if (standing := read_commit(storage, commit.shard)) is not None:
+                return standing
+            storage.replace(file.name, data)
+        beat()
+    return None
+
+
+def _refuse_gone(storage: Storage, commit: Commit) -> None:
+    """Take a commit back whose files somebody has removed as orphans, just before it was there to name them."""
+    if all(storage.exists(file.name) for file in (commit.tar, commit.index)):
+        return
+    storage.delete(commit_name(commit.shard))
+    raise StorageError(f"shard {commit.shard} of {storage.url} was removed while it was stored; is gc at work?")
 
 
 def read_commit(storage: Storage, shard: int) -> Commit | None:

@@ -63,11 +63,12 @@ class Profile:
 def sound_commits(storage: Storage, shards: int, plan_hash: str) -> tuple[list[Commit], list[int]]:
     """All commits that hold, and the shards whose commit is missing, foreign, or not matched by the stored bytes."""
     with ThreadPoolExecutor(SIDE_BY_SIDE) as looking:
-        found = list(looking.map(partial(_sound_commit, storage, plan_hash), range(shards)))
+        found = list(looking.map(partial(sound_commit, storage, plan_hash), range(shards)))
     return [commit for commit in found if commit], [shard for shard, commit in enumerate(found) if commit is None]
 
 
-def _sound_commit(storage: Storage, plan_hash: str, shard: int) -> Commit | None:
+def sound_commit(storage: Storage, plan_hash: str, shard: int) -> Commit | None:
+    """The commit of a shard; None where it is missing, damaged, foreign, or not matched by the stored bytes."""
     try:
         commit = read_commit(storage, shard)
     except DatasetError:

@@ -32,7 +32,6 @@ def seal_dataset(storage: Storage, profile: Profile, words: Words, commits: list
     storage.replace(CARD_NAME, card(dataset, words))
     storage.replace(CROISSANT_NAME, croissant(dataset, words))
     storage.replace(NAME, manifest_bytes(dataset))
-    storage.sweep()
     return dataset
 
 

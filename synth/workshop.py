@@ -80,11 +80,12 @@ class Workshop:
         spec = self._spec
         prepare(spec.backend)
         encoders = open_encoders(spec.encoders, spec.backend)
+        self._beat()  # weights may have come from far away
         renderer = open_renderer(spec.renderer, Equipment(spec.backend, encoders))
         used = renderer.fingerprint()
         for encoder in encoders.values():
             used |= encoder.fingerprint()
-        self._beat()  # weights may have come from far away
+        self._beat()
         return Tools(read_anchors(self._storage), renderer, encoders, fingerprint(spec.backend, used))
 
     def make(self, shard: int) -> Outcome:
@@ -101,7 +102,9 @@ class Workshop:
         before = self.rest()
         if not isinstance(made, MadeShard):
             return [*before, made]
-        self._storing = self._storer.submit(self._guarded, shard, lambda _: commit_shard(self._storage, made))
+        self._storing = self._storer.submit(
+            self._guarded, shard, lambda _: commit_shard(self._storage, made, self._beat)
+        )
         return before
 
     def rest(self) -> list[Outcome]:

@@ -28,6 +28,7 @@ RECIPE: Final = (
 _BUILD_LIMIT_S: Final = 900.0
 _MEAN_PAUSE_S: Final = 4.0  # between two kills
 _LOOK_S: Final = 0.05
+TOO_LONG: Final = -1
 
 
 @dataclass
@@ -98,9 +99,19 @@ class Builder:
         self.start()
         return True
 
+    def ended(self, limit_s: float) -> int:
+        """Its exit code, once it has ended; TOO_LONG where it does not in time, and is killed."""
+        assert self.process is not None
+        try:
+            return self.process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return TOO_LONG
+
 
 def disturbed(builder: Builder, kills: Mapping[str, Kill], chance: random.Random, toll: Toll, most: int) -> int:
-    """Run a build to its end, and kill now and then; returns its exit code. -1: it took too long."""
+    """Run a build to its end, and kill now and then; returns its exit code, or TOO_LONG."""
     began = time.monotonic()
     builder.start()
     next_s = began + chance.expovariate(1 / _MEAN_PAUSE_S)
@@ -108,8 +119,7 @@ def disturbed(builder: Builder, kills: Mapping[str, Kill], chance: random.Random
     while builder.process is not None and builder.process.poll() is None:
         now = time.monotonic()
         if now - began > _BUILD_LIMIT_S:
-            builder.process.kill()
-            return -1
+            break
         if now >= next_s and done < most:
             what = chance.choice(sorted(kills))
             if kills[what]():
@@ -117,12 +127,11 @@ def disturbed(builder: Builder, kills: Mapping[str, Kill], chance: random.Random
                 done += 1
             next_s = now + chance.expovariate(1 / _MEAN_PAUSE_S)
         time.sleep(_LOOK_S)
-    assert builder.process is not None
-    code = builder.process.returncode
-    if code not in (0, -1):  # a shard was lost too often: what a user does then is to build again
+    code = builder.ended(0)
+    if code not in (0, TOO_LONG):  # a shard was lost too often: what a user does then is to build again
         toll.again += 1
         builder.start()
-        code = builder.process.wait(_BUILD_LIMIT_S)
+        code = builder.ended(_BUILD_LIMIT_S)
     toll.seconds.append(time.monotonic() - began)
     return code
 

@@ -8,7 +8,7 @@ import os
 import random
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,9 +58,13 @@ class Nodes:
 
 
 def shard_workers() -> list[psutil.Process]:
-    """Every shard worker on this machine."""
-    processes = psutil.process_iter(["cmdline"])
-    return [each for each in processes if any("ShardWorker" in word for word in each.info["cmdline"] or ())]
+    """Every shard worker of the nodes, which are this process's children."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if any("ShardWorker" in word for word in process.cmdline()):
+                found.append(process)
+    return found
 
 
 def kill_one_worker(chance: random.Random) -> bool:

@@ -1,7 +1,6 @@
 """Storage in a folder: data goes to an unfinished file, is flushed to the disk, then appears under its name at once."""
 
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -94,10 +93,12 @@ class LocalStorage:
     def _open_unfinished(self) -> tuple[int, Path]:
         folder = self._root / _UNFINISHED
         while True:
-            folder.mkdir(exist_ok=True)
             try:
+                folder.mkdir(exist_ok=True)
                 descriptor, name = tempfile.mkstemp(dir=folder)
-            except FileNotFoundError:  # another writer has just tidied up
+            except (FileNotFoundError, FileExistsError):  # another writer has just tidied up, or does so in between
+                if folder.exists() and not folder.is_dir():
+                    raise
                 continue
             return descriptor, Path(name)
 
@@ -117,21 +118,36 @@ class LocalStorage:
 
     def sweep(self) -> None:
         """Remove the unfinished files."""
-        with _explained(self.url, _UNFINISHED, "delete"):
-            if (self._root / _UNFINISHED).is_dir():
-                shutil.rmtree(self._root / _UNFINISHED)
+        for stored in self.leftovers():
+            self.delete(stored.name)
+        with suppress(OSError):  # others write there
+            (self._root / _UNFINISHED).rmdir()
 
     def list(self, prefix: str) -> list[Stored]:
         """All objects whose names begin with `prefix` (a folder name with its slash), sorted by name."""
         with _explained(self.url, prefix, "list"):
             if self._root.exists() and not self._root.is_dir():
                 raise StorageError(f"{self.url} is not a folder")
-            folder = self._path(prefix)
-            files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
-            names = ((path, path.relative_to(self._root)) for path in files)
-            return [
-                Stored(name.as_posix(), path.stat().st_size) for path, name in names if name.parts[0] != _UNFINISHED
+            found = [
+                Stored(path.relative_to(self._root).as_posix(), size) for path, size in self._files(self._path(prefix))
             ]
+        return sorted(found, key=lambda stored: Path(stored.name))
+
+    def _files(self, folder: Path) -> Iterator[tuple[Path, int]]:
+        """All finished files in a folder, with their sizes in bytes; what vanishes meanwhile is passed over."""
+        for place, folders, names in os.walk(folder, onerror=_raise_but_for_gone):
+            if Path(place) == self._root and _UNFINISHED in folders:
+                folders.remove(_UNFINISHED)
+            for path in (Path(place) / name for name in names):
+                with suppress(FileNotFoundError):
+                    status = path.stat()
+                    if stat.S_ISREG(status.st_mode):
+                        yield path, status.st_size
+
+
+def _raise_but_for_gone(refusal: OSError) -> None:
+    if not isinstance(refusal, FileNotFoundError | NotADirectoryError):
+        raise refusal
 
 
 @contextmanager

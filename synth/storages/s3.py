@@ -140,7 +140,7 @@ class S3Storage:
                 held = self.digest(name)
             elif (held := self.digest(name)) is None:
                 self._put(name, data)
-                return True
+                held = self.digest(name)  # of two that write at once, the last has it
             # A refused write may be this one's own, whose answer was lost on the way: then the same bytes lie there.
             if held is not None:
                 return held == Digest.of(data)
@@ -164,6 +164,11 @@ class S3Storage:
                     status = bucket.status_of(refusal)
                     if status == 412 and only_new:
                         return False
+                    if status == 501 and condition:  # some servers know the question, but not for parts
+                        if self.digest(name) is not None:
+                            return False
+                        condition = {}
+                        continue
                     # Another writes the name right now, or somebody swept the parts away: begin again.
                     if status != 409 and bucket.code_of(refusal) != "NoSuchUpload":
                         raise

@@ -9,7 +9,8 @@ also looks at the predicted pictures, which must show the person: the nearer, th
 Predicting from mixtures with the truth is not drawing: there the person can be seen through the noise. So some pictures
 are also drawn from noise alone, for vectors of nobody's pictures, up to a step by chance; the encoder looks at what is
 predicted there, and that step alone is learned from. They need come no nearer to their vectors than the training's
-pictures with the same attributes come to their people: asked for more, the network would leave glasses and hats away.
+pictures with the same attributes come to their people, and steps with much noise are not learned from: there poses are
+laid out, and the network would turn all faces to the front, and leave glasses and hats away, to please the encoder.
 
 Sources: Liu et al., "Flow straight and fast", ICLR 2023, arXiv 2209.03003; Esser et al., "Scaling rectified flow
 transformers", ICML 2024, arXiv 2403.03206, for the law; Li and He, arXiv 2511.13720, for what is predicted, and its
@@ -156,7 +157,8 @@ class DiffusionTrainee:
             torch.ones(len(rows), dtype=torch.bool, device=rows.device),
         )
         noise = draw.normal(len(rows), 3, SIDE_PX, SIDE_PX)
-        last = int(torch.randint(len(steps), (), generator=generator, device=self._device))
+        learnt = [number for number, step in enumerate(steps) if step.noise_share <= self._settings.drawn_noise]
+        last = learnt[int(draw.whole(len(learnt)))] if learnt else len(steps) - 1
 
         def predict(mixed: Tensor, step: Step) -> Tensor:
             shares = mixed.new_full((len(mixed),), step.noise_share)

@@ -19,7 +19,7 @@ from synth.commit import Commit, committed_shards
 from synth.storage import open_storage
 from synth.workshop import ShardFailure
 from tests.cluster.making import command, run
-from tests.cluster.workshops import BAD, Deadly, HangingAtFirst
+from tests.cluster.workshops import BAD, Deadly, HangingAtFirst, IdleWorkshop
 from tests.files import commits, digests
 from tests.processes import started, until
 
@@ -33,15 +33,21 @@ class Seen:
     finished_shards: list[int] = field(default_factory=list)
     failures: list[tuple[ShardFailure, Decision]] = field(default_factory=list)
     workers: list[int] = field(default_factory=list)
+    told_after: int | None = None  # SIGTERM comes to this process after so many shards
 
     def finished(self, commit: Commit, where: Where) -> None:
         self.finished_shards.append(commit.shard)
+        if len(self.finished_shards) == self.told_after:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def failed(self, failure: ShardFailure, decision: Decision, where: Where) -> None:
         self.failures.append((failure, decision))
 
     def staffed(self, workers: int) -> None:
         self.workers.append(workers)
+
+    def step(self, message: str) -> None:
+        raise AssertionError(message)
 
 
 @pytest.fixture
@@ -74,22 +80,36 @@ def test_a_shard_that_kills_its_workers_is_parked_and_the_others_are_done(plan: 
     assert {failure.kind for failure, _ in seen.failures} == {"lost"}
 
 
+def test_without_grace_a_run_that_is_told_to_end_says_that_it_was(plan: Plan, tmp_path: Path) -> None:
+    seen = Seen(told_after=1)
+    backlog = run_ray(plan.workshop(str(tmp_path)), range(SHARDS), Crew(1, grace_s=0), seen, IdleWorkshop)
+    assert backlog.told_to_end
+    assert backlog.done < SHARDS
+
+
 LATE = """
 import logging, sys
 from pathlib import Path
 from ray.cluster_utils import Cluster
 from tests.cluster.workshops import Meeting
 from cluster.run import Crew
+from cluster import hands_on_ray, on_ray
 from cluster.on_ray import run_ray
 from jobs.plan import make_plan
 from jobs.recipe import load_recipe, resolve_recipe
 
 nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 10**8})
-nodes.add_node(num_cpus=1, object_store_memory=10**8)
 small = {"identities.count": 6, "variations.views": 10, "output.shard_size": 10}
 plan = make_plan(resolve_recipe(load_recipe("barcode", small)))
 
+hands_on_ray._FIRST_PLACE_S = 1
+with hands_on_ray.ray_hands(Crew(1, address=nodes.address), "cpu", print) as hands:
+    print("identities by", type(hands).__name__)
+
 class Watch:
+    def step(self, message):
+        print(message, flush=True)
+        nodes.add_node(num_cpus=1, object_store_memory=10**8)
     def finished(self, commit, where):
         print("finished", commit.shard, flush=True)
         if self.more:
@@ -100,6 +120,7 @@ class Watch:
     more = True
 
 crew = Crew(2, address=nodes.address)
+on_ray._SAY_EVERY_S = 1
 backlog = run_ray(plan.workshop(sys.argv[1]), range(6), crew, Watch(), Meeting)
 print("done", backlog.done, flush=True)
 nodes.shutdown()
@@ -107,13 +128,18 @@ nodes.shutdown()
 
 
 def test_nodes_that_join_late_are_used(tmp_path: Path) -> None:
-    """At first there is a place for one worker; after the first shard, for another."""
+    """At first there is no place for any worker, which is said; then for one; after the first shard, for another.
+
+    Where there is no place for those that compare identities either, the driver does that itself.
+    """
     variables = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
     words = [sys.executable, "-c", LATE, str(tmp_path)]
     ended = subprocess.run(words, capture_output=True, text=True, env=variables, timeout=200, check=False)
     said = ended.stdout.splitlines()
     assert said[-1] == "done 6", ended.stderr
-    assert said[0] == "workers 1"
+    assert said[:2] == ["no machine came: this process compares the identities", "identities by Threads"]
+    assert said[2].startswith("no worker has found a place yet: each asks for 1 CPUs, 2 GB of memory; the cluster has ")
+    assert "workers 1" in said
     assert "workers 2" in said
 
 

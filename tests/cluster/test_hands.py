@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from cluster import hands_on_ray
 from cluster.hands import WORTH_SHARING, local_hands, open_hands, shares
 from cluster.hands_on_ray import RayHands, ray_hands
 from cluster.run import Crew
@@ -152,6 +153,16 @@ def test_an_actor_that_is_killed_in_the_middle_changes_nothing(hands: RayHands) 
 )
 def test_work_is_shared_where_other_processors_do_it_and_it_is_worth_it(crew: Crew, number: int, shared: bool) -> None:
     assert shares(crew, number) is shared
+
+
+def test_little_used_tensors_are_let_go_before_they_fill_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was named longest ago goes first, and never what the task in hand names."""
+    monkeypatch.setattr(hands_on_ray, "_KEPT_BYTES", 100)
+    kept = {name: torch.zeros(10) for name in "abcdef"}  # 40 bytes each
+    assert hands_on_ray.dropped(kept, 2) == ["a", "b"]
+    assert hands_on_ray.dropped(kept, 4) == []
+    assert hands_on_ray.dropped(kept, 6) == []
+    assert hands_on_ray.dropped(kept, 0) == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize(("crew", "number"), [(Crew(0), MANY), (Crew(3), MANY), (Crew(3, address="10.0.0.1:1"), 100)])

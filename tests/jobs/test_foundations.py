@@ -11,7 +11,7 @@ import pytest
 from cluster.run import Crew
 from jobs.foundations import lay_foundations
 from jobs.laws import identity_spec
-from jobs.plan import Plan, claim, make_plan, recipe_document
+from jobs.plan import Plan, claim, make_plan, recipe_document, stored_hash
 from jobs.recipe import resolve_recipe
 from samplers.errors import PlanMismatchError, SaturationError
 from samplers.hands import Threads
@@ -153,6 +153,31 @@ def test_packing_that_misses_its_limit_leaves_nothing_behind(storage: LocalStora
     with pytest.raises(SaturationError, match=r"^packing reached a largest cosine of 0\.\d{4} in 10 steps, not 0\.1;"):
         said_by_foundations(packed_plan(150, 10, max_cosine=0.1), storage)
     assert not Path(storage.location).exists()
+
+
+def test_who_finds_identities_late_leaves_those_that_are_there(plan: Plan, storage: LocalStorage) -> None:
+    """Another part of the same build finds its identities while this one still looks: they stand."""
+    other = LocalStorage(storage.location)
+
+    def say(message: str) -> None:
+        if message.startswith("largest cosine") and not said:
+            said.append(message)
+            lay_foundations(plan, other, Crew(0), lambda _: None)
+            (Path(storage.location) / "identities/part-00000.parquet").touch()
+            times.append((Path(storage.location) / "identities/part-00000.parquet").stat().st_mtime_ns)
+
+    said: list[str] = []
+    times: list[int] = []
+    lay_foundations(plan, storage, Crew(0), say)
+    assert times == [(Path(storage.location) / "identities/part-00000.parquet").stat().st_mtime_ns]
+
+
+def test_a_plan_that_cannot_be_kept_does_not_take_another_one_s_claim_away(storage: LocalStorage) -> None:
+    other, hopeless = make_plan(resolve_recipe(small())), packed_plan(150, 10, max_cosine=0.1)
+    claim(storage, other)
+    with pytest.raises((SaturationError, PlanMismatchError)):
+        said_by_foundations(hopeless, storage)
+    assert stored_hash(storage) == other.hash
 
 
 def test_a_build_killed_while_packing_ends_with_the_same_bytes_when_it_is_run_again(

@@ -164,3 +164,16 @@ def test_a_damaged_certificate_is_named(storage: LocalStorage, damage: bytes) ->
     for read in (read_anchors, read_course):
         with pytest.raises(DatasetError, match=rf"^.*/{CERTIFICATE} is damaged$"):
             read(storage)
+
+
+def test_identities_that_are_certified_are_never_replaced(storage: LocalStorage, people: Identities) -> None:
+    """The same ones may be stored twice; others, as another backend finds them, are refused before a byte changes."""
+    write_anchors(storage, people, {})
+    write_anchors(storage, people, {})
+    before = {stored.name: storage.read(stored.name) for stored in storage.list("")}
+    with pytest.raises(StorageError, match="another build has stored other identities at"):
+        write_anchors(storage, making.people(31, max_cosine=0.5), {})
+    assert {stored.name: storage.read(stored.name) for stored in storage.list("")} == before
+    storage.delete(CERTIFICATE)
+    write_anchors(storage, making.people(31, max_cosine=0.5), {})  # without a certificate they bind nobody
+    assert len(read_anchors(storage).vectors) == 31

@@ -215,3 +215,39 @@ def test_shards_of_one_dataset_do_not_touch_each_other(bench: Bench) -> None:
     assert [commit.planned for commit in commits] == [14, 13]
     assert all(commit.tar.holds_in(bench.storage) and commit.index.holds_in(bench.storage) for commit in commits)
     assert not bench.storage.exists(commit_name(1))
+
+
+class Crowded(LocalStorage):
+    """A folder in which somebody does something just before an object is created, once."""
+
+    def __init__(self, folder: Path, name: str, deed: Callable[[], object]) -> None:
+        super().__init__(folder)
+        self._name, self._deed = name, deed
+
+    def create(self, name: str, data: bytes) -> bool:
+        if name == self._name:
+            self._name = ""
+            self._deed()
+        return super().create(name, data)
+
+
+def test_a_shard_that_is_committed_while_it_is_stored_keeps_the_files_that_its_commit_names(tmp_path: Path) -> None:
+    """Whoever comes second finds the tar there, with other bytes, and its commit: nothing may be put in its place."""
+    here = LocalStorage(tmp_path)
+    late = Bench(Crowded(tmp_path, tar_name(0), lambda: Bench(here).make(spec(jpeg_quality=50))))
+    with pytest.raises(StorageError, match="was committed by another build with other bytes"):
+        late.make(spec())
+    standing = read_commit(here, 0)
+    assert standing is not None
+    assert standing.tar.holds_in(here)
+    assert standing.index.holds_in(here)
+
+
+def test_a_shard_whose_tar_is_removed_before_its_commit_is_not_committed(tmp_path: Path) -> None:
+    """As by `gc`, for which a tar without a commit is an orphan."""
+    here = LocalStorage(tmp_path)
+    swept = Bench(Crowded(tmp_path, commit_name(0), lambda: here.delete(tar_name(0))))
+    with pytest.raises(StorageError, match="was removed while it was stored; is gc at work"):
+        swept.make(spec())
+    assert read_commit(here, 0) is None
+    assert swept.make(spec()).tar.holds_in(here)

@@ -13,7 +13,15 @@ from bench.machine import machine
 from bench.measure import Measurement
 
 SUBJECTS = ("head", "overhead", "writing", "reading", "feeding", "certificate", "separation", "packing", "vec2face")
-LONG = ("growth", "packing_large", "judged", "closed_loop", "chaos", "scale")  # only when named: they take long
+LONG = (
+    "growth",
+    "packing_large",
+    "judged",
+    "closed_loop",
+    "chaos",
+    "scale",
+    "bucket",
+)  # only when named: they take long
 SIZED = ("closed_loop", "chaos", "scale")  # have a small size, which is the usual one, and larger ones
 RESULTS = Path(__file__).parent / "results"
 

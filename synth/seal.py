@@ -4,6 +4,9 @@ This module does not make or mend shards; it refuses to seal while one is missin
 """
 
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ import simplejpeg
 
 from synth.anchors import read_certificate
 from synth.card import CARD_NAME, CROISSANT_NAME, SHEET_NAME, Words, card, croissant
-from synth.commit import Commit
+from synth.commit import SIDE_BY_SIDE, Commit
 from synth.dataset import NAME, Dataset, Profile, make_manifest, manifest_bytes
 from synth.sheet import contact_sheet
 from synth.storage import Storage
@@ -38,16 +41,21 @@ def seal_dataset(storage: Storage, profile: Profile, words: Words, commits: list
 def _sheet_pictures(storage: Storage, commits: list[Commit]) -> list[list[np.ndarray]]:
     """Pictures of the people met most often in these shards, each person's in the order of their views."""
     by_person: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for commit in commits:
-        table = pq.read_table(
-            pa.BufferReader(storage.read(commit.index.name)), columns=["identity", "view", "outcome", "offset", "size"]
-        )
-        for row in table.to_pylist():
-            if row["outcome"] == "kept":
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as reading:
+        for commit, rows in zip(commits, reading.map(partial(_kept_rows, storage), commits), strict=True):
+            for row in rows:
                 by_person[row["identity"]].append({**row, "tar": commit.tar.name})
-    people = sorted(by_person, key=lambda person: (-min(len(by_person[person]), _SHEET_VIEWS), person))
-    rows = (sorted(by_person[person], key=lambda row: row["view"]) for person in people[:_SHEET_PEOPLE])
-    return [[_picture(storage, row) for row in person[:_SHEET_VIEWS]] for person in rows]
+        people = sorted(by_person, key=lambda person: (-min(len(by_person[person]), _SHEET_VIEWS), person))
+        chosen = [sorted(by_person[person], key=lambda row: row["view"])[:_SHEET_VIEWS] for person in people]
+        pictures = reading.map(partial(_picture, storage), chain.from_iterable(chosen[:_SHEET_PEOPLE]))
+        return [list(islice(pictures, len(rows))) for rows in chosen[:_SHEET_PEOPLE]]
+
+
+def _kept_rows(storage: Storage, commit: Commit) -> list[dict[str, Any]]:
+    """The pictures of a shard that were kept."""
+    index = pa.BufferReader(storage.read(commit.index.name))
+    rows = pq.read_table(index, columns=["identity", "view", "outcome", "offset", "size"]).to_pylist()
+    return [row for row in rows if row["outcome"] == "kept"]
 
 
 def _picture(storage: Storage, row: dict[str, Any]) -> np.ndarray:

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-_DELAY_S: Final = 0.3
+DELAY_S: Final = 0.3
 _HOP_BY_HOP: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
 
 
@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._hang_up()
             return
         if fault is Fault.DELAY:
-            time.sleep(_DELAY_S)
+            time.sleep(DELAY_S)
         self._answer(status, answered, content, cut=fault is Fault.CUT and len(content) > 1)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815 - names of the library

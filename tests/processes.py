@@ -1,5 +1,6 @@
 """Programs that tests start and watch: none outlives its test, and none is waited for without end."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -32,3 +33,11 @@ def until(condition: Callable[[], bool], program: subprocess.Popen[str]) -> None
     while program.poll() is None and not condition():
         with suppress(subprocess.TimeoutExpired):
             program.wait(_LOOK_EVERY_S)
+
+
+def free_port() -> int:
+    """One that nothing listens on, on loopback."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -18,7 +17,7 @@ import pytest
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from tests.processes import LIMIT_S
+from tests.processes import LIMIT_S, free_port
 
 BUCKET = "bucket"
 _INSTALLED = Path(__file__).parent.parent / ".venv" / "servers"  # by the Makefile, beside the tests' own packages
@@ -71,7 +70,7 @@ def ministack(folder: Path) -> Iterator[Server]:
     program = _INSTALLED / "ministack" / "bin" / "ministack"
     if not program.exists():
         pytest.skip("ministack is not installed: make test does that")
-    port = _free_port()
+    port = free_port()
     environment = {**os.environ, "GATEWAY_PORT": str(port), "GATEWAY_HOST": "127.0.0.1"}
     with _running([str(program)], port, folder, environment) as server:
         yield server
@@ -83,7 +82,7 @@ def s3rver(folder: Path) -> Iterator[Server]:
     program = _INSTALLED / "s3rver" / "node_modules" / ".bin" / "s3rver"
     if not program.exists() or shutil.which("node") is None:
         pytest.skip("s3rver is not installed: make test does that where npm is")
-    port = _free_port()
+    port = free_port()
     words = [str(program), "-d", str(folder), "-a", "127.0.0.1", "-p", str(port), "-s", "--no-vhost-buckets"]
     with _running(words, port, folder, dict(os.environ)) as server:
         yield server
@@ -114,10 +113,3 @@ def _answers(url: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port

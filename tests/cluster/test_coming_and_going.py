@@ -21,7 +21,7 @@ from synth.workshop import ShardFailure
 from tests.cluster.making import command, run
 from tests.cluster.workshops import BAD, Deadly, HangingAtFirst, IdleWorkshop
 from tests.files import commits, digests
-from tests.processes import started, until
+from tests.processes import free_port, started, until
 
 SHARDS = 6
 
@@ -88,8 +88,8 @@ def test_without_grace_a_run_that_is_told_to_end_says_that_it_was(plan: Plan, tm
 
 
 LATE = """
-import logging, sys
-from pathlib import Path
+import sys, time, urllib.request
+from contextlib import suppress
 from ray.cluster_utils import Cluster
 from tests.cluster.workshops import Meeting
 from cluster.run import Crew
@@ -98,7 +98,9 @@ from cluster.on_ray import run_ray
 from jobs.plan import make_plan
 from jobs.recipe import load_recipe, resolve_recipe
 
-nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 10**8})
+metrics = int(sys.argv[2])
+head = {"num_cpus": 0, "object_store_memory": 10**8, "metrics_export_port": metrics}
+nodes = Cluster(initialize_head=True, head_node_args=head)
 small = {"identities.count": 6, "variations.views": 10, "output.shard_size": 10}
 plan = make_plan(resolve_recipe(load_recipe("barcode", small)))
 
@@ -112,12 +114,25 @@ class Watch:
         nodes.add_node(num_cpus=1, object_store_memory=10**8)
     def finished(self, commit, where):
         print("finished", commit.shard, flush=True)
+        if commit.shard and not self.counted:
+            self.counted = scraped("hypersynth_shards_done")
+            print("scraped", *self.counted, flush=True)
         if self.more:
             nodes.add_node(num_cpus=1, object_store_memory=10**8)
             self.more = False
     def failed(self, failure, decision, where): print("failed", failure.message, flush=True)
     def staffed(self, workers): print("workers", workers, flush=True)
-    more = True
+    more, counted = True, ()
+
+def scraped(wanted):  # what Prometheus would find on the head's machine, once that is there
+    for _ in range(300):
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=5) as page:
+            lines = page.read().decode().splitlines()
+            found = [line for line in lines if wanted in line and not line.startswith("#")]
+            if found:
+                return [line.split("{")[0] + " " + line.split()[-1] for line in found]
+        time.sleep(0.1)
+    return ("nothing",)
 
 crew = Crew(2, address=nodes.address)
 on_ray._SAY_EVERY_S = 1
@@ -130,10 +145,11 @@ nodes.shutdown()
 def test_nodes_that_join_late_are_used(tmp_path: Path) -> None:
     """At first there is no place for any worker, which is said; then for one; after the first shard, for another.
 
-    Where there is no place for those that compare identities either, the driver does that itself.
+    Where there is no place for those that compare identities either, the driver does that itself. Meanwhile the
+    machines tell Prometheus how far the build is.
     """
     variables = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-    words = [sys.executable, "-c", LATE, str(tmp_path)]
+    words = [sys.executable, "-c", LATE, str(tmp_path), str(free_port())]
     ended = subprocess.run(words, capture_output=True, text=True, env=variables, timeout=200, check=False)
     said = ended.stdout.splitlines()
     assert said[-1] == "done 6", ended.stderr
@@ -141,6 +157,7 @@ def test_nodes_that_join_late_are_used(tmp_path: Path) -> None:
     assert said[2].startswith("no worker has found a place yet: each asks for 1 CPUs, 2 GB of memory; the cluster has ")
     assert "workers 1" in said
     assert "workers 2" in said
+    assert "scraped ray_hypersynth_shards_done 1.0" in said  # by the page that Prometheus reads
 
 
 LISTENING = """

@@ -6,7 +6,6 @@ here calls `ray stop`, which would end all of a user's clusters.
 
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.processes import LIMIT_S
+from tests.processes import LIMIT_S, free_port
 
 if find_spec("ray") is None or find_spec("aiohttp") is None:
     pytest.skip("the Jobs API is not installed: pip install 'hypersynth[cluster]'", allow_module_level=True)
@@ -64,13 +63,6 @@ class Cluster:
     def ran(self, name: str, command: str, **environment: str) -> tuple[int, str, str]:
         """The same of one job."""
         return self.ended("-c", RUNNING, self.address, str(self.folder), name, command, **environment)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +24,7 @@ from synth.training.material import Examples, open_material
 from synth.training.plots import loss_curves
 from synth.training.record import RECORD
 from synth.training.settings import RateSettings
-from tests.processes import LIMIT_S
+from tests.processes import LIMIT_S, free_port
 from tests.training.making import FEW, STEPS, LinearTrainee, linear, trained
 
 
@@ -327,13 +326,6 @@ def test_a_horizon_spreads_the_rate_and_a_cool_down_ends_it(codes: Path) -> None
     assert found[-1] == pytest.approx(0.2 + (due[59] - 0.2) / 20)
     with pytest.raises(ValueError, match="horizon 59 is nearer than the last of 60 steps"):
         linear(codes, steps=60, horizon=59)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def test_two_processes_learn_as_one_does_from_whole_batches(codes: Path, tmp_path: Path) -> None:

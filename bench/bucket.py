@@ -120,7 +120,7 @@ def _pointed_at(endpoint: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def measure(people: int = 192, shard_size: int = 128, rounds: int = _ROUNDS) -> list[Measurement]:
+def measure(people: int = 96, shard_size: int = 64, rounds: int = _ROUNDS) -> list[Measurement]:
     """The two ratios, and the share of storing that takes no time of the build's."""
     size = {"identities.count": people, "output.shard_size": shard_size}
     recipe = resolve_recipe(load_recipe("quickstart", size))

@@ -6,10 +6,11 @@ does not import Ray, and does not know how a cluster is asked for such machines 
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, model_validator
 
+from samplers.errors import RecipeError
 from synth.section import Section
 
 #: Ray keeps this share of a machine's memory for its object store, and counts only the rest as memory.
@@ -20,13 +21,16 @@ _TINY = 1e-9  # 0.1 goes ten times into 1, whatever floating point says
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
+MOST_MACHINES: Final = 10_000  # of one kind
+
+
 class NodeGroup(Section):
     """Machines of one kind. They come and go with the work; only Slurm gives all of them, at once."""
 
     name: str = Field("workers", pattern=r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$")
-    nodes: int = Field(1, ge=1, le=10_000, description="machines at most; on Slurm exactly")
+    nodes: int = Field(1, ge=1, le=MOST_MACHINES, description="machines at most; on Slurm exactly")
     cpus: int = Field(ge=1, le=4096, description="of one machine")
-    memory_gb: float = Field(gt=0, description="of one machine")
+    memory_gb: float = Field(gt=0, le=1e6, description="of one machine")
     gpus: int = Field(0, ge=0, le=64, description="of one machine")
     accelerator: Word | None = Field(None, description="the kind of its GPUs as Ray names it: L4, A100, H100")
     machine: Word | None = Field(None, description="instance type (AWS, Kubernetes) or feature (Slurm)")
@@ -44,8 +48,8 @@ class Aws(Section):
 class Resources(Section):
     """Where the work runs. Neither hashed nor stored with the dataset."""
 
-    gpus_per_worker: float = Field(0, ge=0)
-    memory_gb: float = Field(2, gt=0, description="of one worker")
+    gpus_per_worker: float = Field(0, ge=0, le=64, description="a share of one, or whole ones")
+    memory_gb: float = Field(2, gt=0, le=1e6, description="of one worker")
     stuck_minutes: float = Field(15, gt=0, description="a worker that does not come further for so long is replaced")
     accelerator: Word | None = Field(None, description="every worker must have a GPU of this kind: L4, A100, H100")
     groups: tuple[NodeGroup, ...] = Field((), description="machines to ask for; none: one for each worker")
@@ -95,7 +99,12 @@ def capacity(groups: Sequence[NodeGroup], resources: Resources, threads: int) ->
 
 
 def machines_for(workers: int, resources: Resources, threads: int) -> NodeGroup:
-    """Machines that hold one worker each, and nothing else: for a recipe that names no groups."""
+    """Machines that hold one worker each, and nothing else: for a recipe that names no groups.
+
+    Raises RecipeError for more than can be asked for.
+    """
+    if workers > MOST_MACHINES:
+        raise RecipeError(f"{workers} workers on a machine each are too many: name larger ones in resources.groups")
     gpus = math.ceil(resources.gpus_per_worker)
     return NodeGroup(
         nodes=workers,

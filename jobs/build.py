@@ -15,6 +15,7 @@ from jobs.preflight import preflight
 from jobs.recipe import Recipe, resolve_recipe
 from samplers.errors import BuildError, RecipeError, StoppedError, StorageError
 from synth import dataset
+from synth.anchors import anchors_written
 from synth.card import Words
 from synth.commit import Commit, commit_name, committed_shards
 from synth.seal import seal_dataset
@@ -40,6 +41,8 @@ class Part:
     of: int
 
     def __post_init__(self) -> None:
+        if self.of == 0:
+            raise RecipeError("a build has one part at least: 0/1")
         if not 0 <= self.number < self.of:
             raise RecipeError(f"there is no part {self.number} of {self.of}: the first is 0/{self.of}")
 
@@ -113,7 +116,7 @@ def seal(url: str, watch: BuildWatch) -> dataset.Dataset:
     """
     storage = open_storage(url)
     plan = stored_plan(storage)
-    if storage.exists(dataset.NAME):
+    if storage.exists(dataset.NAME) and _is_whole(storage, plan):
         return dataset.read_manifest(storage)
     if missing := sorted(set(range(plan.shards)) - set(committed_shards(storage))):
         raise BuildError(f"{len(missing)} of {plan.shards} shards are missing ({_names(missing)}): build them first")
@@ -130,10 +133,15 @@ def _planned(recipe: Recipe, storage: Storage, crew: Crew) -> tuple[Plan, datase
         preflight(recipe, crew)
     plan = make_plan(resolve_recipe(recipe))
     refuse_foreign(storage, plan)
-    if not sealed:
+    if not (sealed and _is_whole(storage, plan)):
         return plan, None
     claim(storage, plan)
     return plan, dataset.read_manifest(storage)
+
+
+def _is_whole(storage: Storage, plan: Plan) -> bool:
+    """Whether a sealed dataset still has its certificate and all commits; what was lost is made again."""
+    return anchors_written(storage) and len(committed_shards(storage)) >= plan.shards
 
 
 def _sealed(plan: Plan, storage: Storage, commits: list[Commit]) -> dataset.Dataset:

@@ -12,6 +12,7 @@ import typer
 
 from jobs.commands import building, checking, embeddings, looking, submitting, training
 from jobs.console import err
+from jobs.wording import without_secrets
 from samplers.errors import HypersynthError
 
 app = typer.Typer(
@@ -37,7 +38,7 @@ def guarded(run: Callable[[], Any]) -> int:
         run()
     except HypersynthError as mistake:
         err.print("hypersynth: ", style="red", end="")
-        err.print(" ".join(str(mistake).split()))
+        err.print(" ".join(without_secrets(str(mistake)).split()))
         return 1
     return 0
 

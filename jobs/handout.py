@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cluster.manifests import INPUTS_ON_AWS, RECIPE, batch_script, launcher, rayjob
 from cluster.submission import Submission
-from samplers.errors import BuildError, MissingPackageError
+from samplers.errors import BuildError, MissingPackageError, StorageError
 from synth.storage import open_storage
 
 _ON_THE_HEAD = "http://127.0.0.1:8265"  # where the dashboard of a cluster on AWS listens, for its head alone
@@ -78,13 +78,24 @@ HANDOUTS: dict[str, Callable[[Submission, str], Handout]] = {
 def write(handout: Handout) -> None:
     """Store the files in their folder, and a token for Ray where one is wanted and none lies there.
 
-    Raises StorageError where the folder cannot be written.
+    Files that an earlier submission wrote are replaced; others are not: raises StorageError where there are some, or
+    where the folder cannot be written.
     """
     storage = open_storage(handout.folder)
+    for name, text in handout.texts.items():
+        if storage.exists(name) and not storage.read(name).startswith(_opening(text)):
+            raise StorageError(
+                f"{handout.folder}/{name} is there, and was not written by submit; choose another --folder"
+            )
     for name, text in handout.texts.items():
         storage.replace(name, text.encode())
     if handout.token_name:
         _keep_token(Path(handout.folder) / handout.token_name)
+
+
+def _opening(text: str) -> bytes:
+    """By which a file is known as one of ours: its first line."""
+    return text.partition("\n")[0].encode()
 
 
 def _keep_token(path: Path) -> None:

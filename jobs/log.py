@@ -14,6 +14,7 @@ from typing import Any
 from cluster.failures import Decision
 from cluster.run import Where
 from jobs.plan import Plan
+from jobs.wording import without_secrets
 from samplers.errors import StorageError
 from synth.commit import Commit
 from synth.workshop import ShardFailure
@@ -44,7 +45,7 @@ class BuildLog:
         place: Mapping[str, Any] = {} if where is None else {"node": where.node, "worker": where.worker}
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **place, **details}
         try:
-            self._file.write(json.dumps(line) + "\n")
+            self._file.write(without_secrets(json.dumps(line)) + "\n")
         except OSError as refusal:
             raise StorageError(f"cannot write {self._path}: {refusal.strerror}") from refusal
 

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cluster.failures import Decision
 from cluster.run import Where
 from jobs.plan import Plan
-from jobs.wording import duration, pace
+from jobs.wording import duration, pace, without_secrets
 from synth.commit import Commit
 from synth.training.journal import Report
 from synth.workshop import ShardFailure
@@ -92,7 +92,7 @@ class ProgressWatch:
         """A shard failed, and this was decided."""
         self._counts["failed"] += 1
         self._console.print(
-            f"shard {failure.shard:06d} failed ({failure.kind}): {failure.message}; {decision.value}",
+            without_secrets(f"shard {failure.shard:06d} failed ({failure.kind}): {failure.message}; {decision.value}"),
             style="red",
             highlight=False,
             markup=False,

@@ -28,11 +28,13 @@ from jobs.plan import make_plan
 from jobs.recipe import Recipe, resolve_recipe
 from samplers.errors import BuildError, RecipeError, StorageError
 from synth.section import named_files
+from synth.storage import open_storage
 
 _PACKAGES = ("samplers", "synth", "cluster", "jobs")
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^?#]*)?")  # no names, no passwords
 _ADDRESS = re.compile(r"https?://(?P<user>[^/@]*@)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/[^?#]*)?")
 _SHARING = ("slurm",)  # whose machines see one file system
+_ALONE = ("kuberay", "aws")  # whose machines mount nothing
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Request:
     @property
     def shares_folders(self) -> bool:
         """Whether the cluster's machines see the folders of this one."""
-        return self.shared_folder or self.target in _SHARING
+        return (self.shared_folder and self.target not in _ALONE) or self.target in _SHARING
 
 
 def prepare(recipe: Recipe, request: Request) -> Submission:
@@ -58,6 +60,8 @@ def prepare(recipe: Recipe, request: Request) -> Submission:
     """
     out_url = _place(request)
     _refuse_private(recipe, request)
+    if recipe.backend.device == "cuda" and not recipe.resources.gpus_per_worker:
+        raise RecipeError("backend.device is cuda, but resources.gpus_per_worker is 0: say how many GPUs a worker has")
     resources, threads = recipe.resources, recipe.backend.threads
     workers = request.workers
     if workers is None:
@@ -96,7 +100,13 @@ def _place(request: Request) -> str:
         raise StorageError(f"--out {url}: datasets lie in folders or in s3://")
     if not _is_local(url) and not _BUCKET.fullmatch(url):
         raise StorageError(
-            "--out: a bucket's URL is s3://bucket/prefix; credentials belong to the machines, not into it"
+            "--out: a bucket's URL is s3://bucket/prefix, the name of three small letters or more; credentials belong "
+            "to the machines, not into it"
+        )
+    open_storage(url)  # refuses what no build could write to
+    if _is_local(url) and request.shared_folder and request.target in _ALONE:
+        raise StorageError(
+            f"--shared-folder: machines that --to {request.target} brings up mount no folder; write to s3://"
         )
     if _is_local(url) and not request.shares_folders:
         raise StorageError(
@@ -119,7 +129,7 @@ def _refuse_private(recipe: Recipe, request: Request) -> None:
 def _complete(resolved: Recipe) -> str:
     """The recipe as YAML, with files in folders by their whole paths. It gives the same plan, wherever it is read."""
     text: str = yaml.safe_dump(_with_whole_paths(resolved.model_dump(mode="json")), sort_keys=False, width=100)
-    return text
+    return f"# Written by hypersynth submit: complete, with every file's sha256.\n{text}"
 
 
 def _with_whole_paths(document: Any) -> Any:

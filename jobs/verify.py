@@ -20,7 +20,7 @@ from samplers.pairs import compare_all
 from synth import dataset
 from synth.anchors import CERTIFICATE, certificate_document, read_anchors, read_certificate, read_course
 from synth.audit import audit_shard
-from synth.commit import StoredFile, commit_name, index_name, read_commit, read_commits, tar_name
+from synth.commit import StoredFile, commit_name, contradiction, index_name, read_commit, read_commits, tar_name
 from synth.storage import Storage
 
 
@@ -31,6 +31,7 @@ class Verdict:
     shards: dict[int, list[str]]
     identities: list[str]
     manifest: list[str]
+    strays: list[str]  # files that readers would take for a part of it
     pictures: int  # kept, in sound shards
 
     @property
@@ -41,7 +42,12 @@ class Verdict:
     @property
     def faults(self) -> list[str]:
         """Everything that was found, in words."""
-        return [*(fault for faults in self.shards.values() for fault in faults), *self.identities, *self.manifest]
+        return [
+            *(fault for faults in self.shards.values() for fault in faults),
+            *self.identities,
+            *self.manifest,
+            *self.strays,
+        ]
 
 
 def verify(storage: Storage, progress: Callable[[int, int], None] = lambda done, total: None) -> Verdict:
@@ -57,7 +63,7 @@ def verify(storage: Storage, progress: Callable[[int, int], None] = lambda done,
         progress(shard + 1, plan.shards)
     identities = _identity_faults(storage, plan)
     manifest = _manifest_faults(storage, plan, damaged=bool(faults or identities))
-    return Verdict(faults, identities, manifest, pictures)
+    return Verdict(faults, identities, manifest, _strays(storage, plan), pictures)
 
 
 def _audit(storage: Storage, plan: Plan, shard: int) -> tuple[list[str], int]:
@@ -67,6 +73,8 @@ def _audit(storage: Storage, plan: Plan, shard: int) -> tuple[list[str], int]:
             return [f"shard {shard:06d} has no commit: it is not done"], 0
         if commit.plan_hash != plan.hash:
             return [f"shard {shard:06d} belongs to another plan, {commit.plan_hash[:12]}"], 0
+        if wrong := contradiction(commit, shard):
+            return [wrong], 0
         places = plan.pictures.at(*plan.shard_places(shard))
         return audit_shard(storage, commit, places, plan.recipe.renderer.size), commit.kept
     except HypersynthError as damage:
@@ -98,9 +106,6 @@ def _identity_faults(storage: Storage, plan: Plan) -> list[str]:
 
 def _manifest_faults(storage: Storage, plan: Plan, damaged: bool) -> list[str]:
     """Hold dataset.json against what the commits and the certificate give."""
-    strays = _strays(storage, plan)
-    if strays:
-        return [f"{name} is no part of this dataset, but readers would take it for one: remove it" for name in strays]
     if not storage.exists(dataset.NAME):
         return [] if damaged else ["all shards are done, but dataset.json is missing: build again to seal"]
     try:
@@ -117,15 +122,19 @@ def _manifest_faults(storage: Storage, plan: Plan, damaged: bool) -> list[str]:
 
 
 def _strays(storage: Storage, plan: Plan) -> list[str]:
-    """Files that a pattern such as shards/*.tar would take in, though no shard of the plan has them."""
+    """Of files that a pattern such as shards/*.tar would take in, though no shard of the plan has them."""
     ours = {name for shard in range(plan.shards) for name in (tar_name(shard), index_name(shard))}
     found = [stored.name for folder in ("shards/", "index/") for stored in storage.list(folder)]
-    return [name for name in found if name.endswith((".tar", ".parquet")) and name not in ours]
+    strays = (name for name in found if name.endswith((".tar", ".parquet")) and name not in ours)
+    return [f"{name} is no part of this dataset, but readers would take it for one: remove it" for name in strays]
 
 
 def drop_damaged(storage: Storage, verdict: Verdict) -> list[int]:
-    """Remove the manifest, then what stands on damaged bytes, so that `build` makes it again; returns the shards."""
-    if not verdict.sound:
+    """Remove the manifest, then what stands on damaged bytes, so that `build` makes it again; returns the shards.
+
+    Strays are nobody's: they stay.
+    """
+    if verdict.shards or verdict.identities or verdict.manifest:
         storage.delete(dataset.NAME)
     if verdict.identities:
         storage.delete(CERTIFICATE)

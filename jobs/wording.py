@@ -1,4 +1,17 @@
-"""Numbers as people say them: sizes, durations, round figures. This module does not know what they count."""
+"""Numbers as people say them: sizes, durations, round figures; and what is never said. This module does not know what
+they count.
+"""
+
+import re
+
+#: Names and passwords before the host of a URL, whole or half written; and the secrets of signed ones.
+_USER = re.compile(r"(?P<before>(?:[A-Za-z][\w+.-]*://)?)[^\s/:@'\"]+:(?!//)[^\s@'\"]+@")
+_SIGNED = re.compile(r"(?i)([?&](?:x-amz-[\w-]+|signature|awsaccesskeyid|token|sig|password)=)[^\s&'\"]+")
+
+
+def without_secrets(text: str) -> str:
+    """A message without names, passwords and signatures that stand in URLs."""
+    return _SIGNED.sub(r"\1...", _USER.sub(r"\g<before>", text))
 
 
 def rounded(number: float) -> str:

@@ -119,6 +119,8 @@ def read_certificate(storage: Storage) -> dict[str, Any]:
         certificate: dict[str, Any] = json.loads(storage.read(CERTIFICATE))
         certificate["parts"] = [StoredFile.model_validate(part).model_dump() for part in certificate["parts"]]
         certificate["course"] = StoredFile.model_validate(certificate["course"]).model_dump()
+        if not certificate["parts"]:
+            raise ValueError("no parts")
     except (ValueError, KeyError, TypeError) as damage:
         raise DatasetError(f"{storage.url}/{CERTIFICATE} is damaged") from damage
     return certificate

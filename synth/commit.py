@@ -54,6 +54,15 @@ class StoredFile(BaseModel):
         return storage.digest(self.name) == Digest(self.bytes, self.sha256)
 
 
+def contradiction(commit: "Commit", shard: int) -> str | None:
+    """What the commit of a shard says that cannot be, in words; None: nothing."""
+    if commit.shard != shard or (commit.tar.name, commit.index.name) != (tar_name(shard), index_name(shard)):
+        return f"{commit_name(shard)} is the commit of another shard, {commit.shard:06d}"
+    if commit.kept + sum(commit.rejected.values()) != commit.planned:
+        return f"{commit_name(shard)} counts {commit.planned} pictures, of which {commit.kept} were kept"
+    return None
+
+
 def stored_file(name: str, data: bytes) -> StoredFile:
     """The promise for an object with this data."""
     return StoredFile(name=name, bytes=len(data), sha256=sha256(data))

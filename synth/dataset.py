@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from samplers.errors import DatasetError
-from synth.commit import SIDE_BY_SIDE, Commit, StoredFile, read_commit
+from synth.commit import SIDE_BY_SIDE, Commit, StoredFile, contradiction, read_commit
 from synth.storage import Storage, json_bytes
 
 NAME = "dataset.json"
@@ -73,7 +73,7 @@ def sound_commit(storage: Storage, plan_hash: str, shard: int) -> Commit | None:
         commit = read_commit(storage, shard)
     except DatasetError:
         return None
-    if commit is None or commit.plan_hash != plan_hash:
+    if commit is None or commit.plan_hash != plan_hash or contradiction(commit, shard):
         return None
     return commit if commit.tar.holds_in(storage) and commit.index.holds_in(storage) else None
 

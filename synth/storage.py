@@ -6,11 +6,16 @@ know what the objects hold, nor which of them belong together: that is the commi
 
 import hashlib
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from samplers.errors import StorageError
+
+#: A scheme with too few slashes, which would else name a folder.
+_HALF_WRITTEN: Final = re.compile(r"(s3|gs|hf|https?|file):/?(?!/)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,14 @@ class Storage(Protocol):
         """Remove the object; no error if it is absent."""
         ...
 
-    def leftovers(self) -> list[Stored]:
-        """What interrupted writes left behind: no objects, and in no list."""
+    def leftovers(self, folders: Sequence[str] = ("",)) -> list[Stored]:
+        """What interrupted writes left behind: no objects, and in no list.
+
+        Where it is known what was to be written, only that in these folders: others may write beside us.
+        """
         ...
 
-    def sweep(self) -> None:
+    def sweep(self, folders: Sequence[str] = ("",)) -> None:
         """Remove the leftovers. A write that goes on meanwhile may fail, and is then made again or told."""
         ...
 
@@ -98,17 +106,23 @@ def open_storage(url: str) -> Storage:
     Raises StorageError for another scheme, MissingPackageError where boto3 is needed and not installed.
     """
     scheme, separator, rest = url.partition("://")
+    scheme = scheme.lower() if separator else ""
     if not (rest if separator else url):
         raise StorageError("an empty URL names no folder")
-    if scheme == "s3" and separator:
+    if half := _HALF_WRITTEN.match(url):
+        right = f"{half[1].lower()}://{'/' * (half[1].lower() == 'file')}{url[half.end() :].lstrip('/')}"
+        raise StorageError(f"{url} is no URL: did you mean {right}?")
+    if scheme == "s3":
         from synth.storages.s3 import S3Storage
 
-        return S3Storage(url)
-    if scheme != "file" and separator:
+        return S3Storage(f"s3://{rest}")
+    if scheme not in ("file", ""):
         raise StorageError(f"{url}: datasets lie in folders or in s3://, not in {scheme}://")
     from synth.storages.local import LocalStorage
 
-    return LocalStorage(url.removeprefix("file://"))
+    if scheme and not rest.startswith("/"):
+        raise StorageError(f"{url}: file:// is followed by a whole path, file:///path, and names no machine")
+    return LocalStorage(rest if scheme else url)
 
 
 def open_parent(url: str) -> tuple[Storage, str]:

@@ -60,6 +60,14 @@ class ShardFailure:
 Outcome = Commit | ShardFailure
 
 
+class _StandsError(Exception):
+    """The shard in hand is committed: nothing is left to do about it."""
+
+    def __init__(self, commit: Commit) -> None:
+        super().__init__()
+        self.commit = commit
+
+
 class Workshop:
     """Makes shards in one thread, and stores each in another while the next is made; opens its tools with the first.
 
@@ -113,11 +121,18 @@ class Workshop:
         return [] if storing is None else [storing.result()]
 
     def _made(self, shard: int) -> MadeShard | Commit:
-        """The shard, or its commit where somebody has made it meanwhile."""
-        standing = read_commit(self._storage, shard)
-        if standing is not None and standing.plan_hash == self._spec.shard.plan_hash:
-            return standing
-        return draw_shard(ShardTask(self._spec.shard, shard), self._tools, self._beat)
+        """The shard, or its commit where somebody has made it meanwhile: that is asked for while it is drawn."""
+        asked = self._storer.submit(read_commit, self._storage, shard)
+
+        def beat() -> None:
+            self._beat()
+            if asked.done() and (standing := asked.result()) and standing.plan_hash == self._spec.shard.plan_hash:
+                raise _StandsError(standing)
+
+        try:
+            return draw_shard(ShardTask(self._spec.shard, shard), self._tools, beat)
+        except _StandsError as found:
+            return found.commit
 
     def _guarded(self, shard: int, work: Callable[[int], Result]) -> Result | ShardFailure:
         """The shard boundary: an error becomes a failure that is told."""

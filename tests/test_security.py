@@ -17,13 +17,14 @@ import pytest
 import torch
 
 from jobs.recipe import load_recipe
+from jobs.wording import without_secrets
 from samplers.errors import HypersynthError, RecipeError, StorageError
 from synth.embeddings import read_prior
 from synth.section import InputFile
 from synth.storage import open_storage
 from synth.weights import read_weights
 from tests.conftest import build_at
-from tests.jobs.making import small
+from tests.jobs.making import small, typed
 from tests.test_layers import MODULES, ROOT
 
 SECRET = "wJalrXUtnFEMI-K7MDENG-not-a-real-key"
@@ -136,3 +137,53 @@ def test_credentials_are_kept_in_nothing_that_is_written(s3_url: str, monkeypatc
         assert b"AKIANOTAREALKEY" not in data
     listed = boto3.client("s3").list_objects_v2(Bucket="bucket", Prefix=s3_url.rpartition("/")[2])
     assert listed["KeyCount"] == len(storage.list(""))
+
+
+SECRET = "SECRET" + "WORD"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"https://user:{SECRET}@host/x: datasets lie in folders",
+        f"S3://KEY:{SECRET}@bucket/x",
+        f"s3:/KEY:{SECRET}@bucket/x is no URL",
+        f"Invalid endpoint: usr:{SECRET}@127.0.0.1:1",
+        f"http://usr:SLASH/{SECRET}@127.0.0.1:1",
+        f"cannot fetch s3://bucket/f?X-Amz-Signature={SECRET}&X-Amz-Date=1",
+        f"cannot join ray://u:{SECRET}@127.0.0.1:1",
+    ],
+)
+def test_secrets_in_urls_are_not_said(text: str) -> None:
+    said = without_secrets(text)
+    assert SECRET not in said
+    assert "SLASH" not in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["hf://owner/name@main/weights.pth", "s3://bucket/faces: denied", "at 12:30, mail a@b.c", "8 views x 4: fine"],
+)
+def test_what_is_no_secret_is_said(text: str) -> None:
+    assert without_secrets(text) == text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["status", f"https://user:{SECRET}@host/x"],
+        ["build", "barcode", "--workers", "0", "--out", f"S3://KEY:{SECRET}@bucket/x"],
+        [
+            "build",
+            "barcode",
+            "--out",
+            "never",
+            "--set",
+            f"identities.prior={{kind: file, vectors: 'ftp://u:{SECRET}@h/f'}}",
+        ],
+    ],
+)
+def test_the_command_line_says_no_secrets(words: list[str]) -> None:
+    ended = typed(*words)
+    assert ended.code != 0
+    assert SECRET not in ended.out + ended.line

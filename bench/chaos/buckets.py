@@ -3,6 +3,7 @@
 This module does not know how a build is judged (`bench.chaos.builds`).
 """
 
+import logging
 import os
 import random
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ def trouble_about(place: Path, faults: int, kills: int, seed: int, say: Callable
 
     chance, toll, undisturbed = random.Random(seed), Toll(), undisturbed_bytes(place / "undisturbed")
     trouble = Trouble(seed, _SHARE)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would tell every request
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     try:

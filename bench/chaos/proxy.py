@@ -6,6 +6,7 @@ words of its refusals.
 
 import http.client
 import random
+import sys
 import threading
 import time
 from collections import Counter
@@ -79,7 +80,7 @@ def troubled(server: str, trouble: Trouble) -> Iterator[str]:
         pass
 
     Handler.target, Handler.trouble = target, trouble
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    proxy = _Proxy(("127.0.0.1", 0), Handler)
     proxy.daemon_threads = True
     thread = threading.Thread(target=proxy.serve_forever, args=(0.02,), daemon=True)
     thread.start()
@@ -89,6 +90,15 @@ def troubled(server: str, trouble: Trouble) -> Iterator[str]:
         proxy.shutdown()
         thread.join()
         proxy.server_close()
+
+
+class _Proxy(ThreadingHTTPServer):
+    """Says nothing of clients that hang up, as those do whose process was killed."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """As usual, but for broken connections."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -49,7 +49,9 @@ def verify(
     if drop_damaged:
         dropped = drop(storage, verdict)
         what = ["the identities"] * bool(verdict.identities) + [f"shard {shard:06d}" for shard in dropped]
-        out.print(f"dropped: {', '.join(what) or 'the manifest'}; hypersynth build makes it again")
+        what = what or ["the manifest"] * bool(verdict.manifest)
+        if what:
+            out.print(f"dropped: {', '.join(what)}; hypersynth build makes it again")
     raise typer.Exit(1)
 
 

@@ -3,7 +3,7 @@
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -107,7 +107,7 @@ class LocalStorage:
         with _explained(self.url, name, "delete"):
             self._path(name).unlink(missing_ok=True)
 
-    def leftovers(self) -> list[Stored]:
+    def leftovers(self, folders: Sequence[str] = ("",)) -> list[Stored]:
         """Unfinished files: of writes that were interrupted, and of those that go on."""
         folder, found = self._root / _UNFINISHED, []
         with _explained(self.url, _UNFINISHED, "list"):
@@ -116,9 +116,9 @@ class LocalStorage:
                     found.append(Stored(f"{_UNFINISHED}/{path.name}", path.stat().st_size))
         return found
 
-    def sweep(self) -> None:
+    def sweep(self, folders: Sequence[str] = ("",)) -> None:
         """Remove the unfinished files."""
-        for stored in self.leftovers():
+        for stored in self.leftovers(folders):
             self.delete(stored.name)
         with suppress(OSError):  # others write there
             (self._root / _UNFINISHED).rmdir()

@@ -14,7 +14,7 @@ import hashlib
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from enum import Enum
 from typing import Any, Final, TypeVar
@@ -238,13 +238,13 @@ class S3Storage:
         with self._explained("delete", name):
             client.delete_object(**at)
 
-    def leftovers(self) -> list[Stored]:
+    def leftovers(self, folders: Sequence[str] = ("",)) -> list[Stored]:
         """Uploads in parts that were not finished, and probes: of processes that died, and of those that go on."""
-        uploads = [Stored(f"{name} (unfinished upload {upload})", 0) for name, upload in self._uploads()]
+        uploads = [Stored(f"{name} (unfinished upload {upload})", 0) for name, upload in self._uploads(folders)]
         return [*self._listed(_PROBE), *uploads]
 
-    def _uploads(self) -> list[tuple[str, str]]:
-        """Name and number of every unfinished upload below the prefix."""
+    def _uploads(self, folders: Sequence[str]) -> list[tuple[str, str]]:
+        """Name and number of every unfinished upload below these folders of the prefix."""
         client = self._client
         with self._explained("list", ""):
             pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=self._prefix)
@@ -254,15 +254,16 @@ class S3Storage:
                 if bucket.status_of(refusal) != 501:  # some small servers cannot say
                     raise
                 uploads = []
-        ours = (each for each in uploads if each["Key"].startswith(self._prefix))
+        below = tuple(f"{self._prefix}{folder}" for folder in folders)
+        ours = (each for each in uploads if each["Key"].startswith(below))
         return [(each["Key"].removeprefix(self._prefix), each["UploadId"]) for each in ours]
 
-    def sweep(self) -> None:
+    def sweep(self, folders: Sequence[str] = ("",)) -> None:
         """Remove probes, and what unfinished uploads have sent."""
         for stored in self._listed(_PROBE):
             self.delete(stored.name)
         client = self._client
-        for name, upload in self._uploads():
+        for name, upload in self._uploads(folders):
             with self._explained("delete", name), _but_for_gone(client):
                 client.abort_multipart_upload(**self._at(name), UploadId=upload)
 

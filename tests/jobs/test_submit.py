@@ -55,7 +55,7 @@ def test_the_cluster_gets_the_whole_recipe_which_gives_the_same_plan_there(tmp_p
     recipe = load_recipe(
         "barcode", {"identities.count": 60, "identities.prior": {"kind": "file", "vectors": str(file)}}
     )
-    submission = prepare(recipe, asked(shared=True))
+    submission = prepare(recipe, asked("ray", shared=True))
     elsewhere = tmp_path / "elsewhere.yaml"
     elsewhere.write_text(submission.recipe)
     file.unlink()  # its sha256 travels with the recipe
@@ -296,3 +296,45 @@ def test_the_image_s_recipe_copies_what_is_there_and_not_ignored() -> None:
     assert not [name for name in copied if not (ROOT / name).exists()]
     assert re.search(r"^USER ray$", text, re.MULTILINE)
     assert f"torch=={torch.__version__.partition('+')[0]} " in text
+
+
+# ---- what no cluster could do
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--workers", "10001"], "10001 workers on a machine each are too many"),
+        (["--workers", "1", "--set", "resources.gpus_per_worker=100"], "resources.gpus_per_worker"),
+        (
+            ["--workers", "1", "--set", "backend.device=cuda"],
+            "backend.device is cuda, but resources.gpus_per_worker is 0",
+        ),
+        (["--workers", "1", "--set", "resources.memory_gb=1e308"], "resources.memory_gb"),
+    ],
+)
+def test_machines_that_nobody_has_are_refused(words: list[str], line: str) -> None:
+    assert line in submit("slurm", *words).line
+
+
+@pytest.mark.parametrize("target", ["kuberay", "aws"])
+def test_clusters_that_mount_nothing_share_no_folder(target: str, tmp_path: Path) -> None:
+    ended = submit(target, *SET, "--workers", "1", "--shared-folder", "--dry-run", out=tmp_path / "x")
+    assert f"machines that --to {target} brings up mount no folder; write to s3://" in ended.line
+
+
+@pytest.mark.parametrize("out", ["s3://bucket//x", "s3://bucket/x/../y", "s3:/bucket/x", ""])
+def test_a_place_that_no_build_could_write_to_is_refused(out: str) -> None:
+    assert submit("slurm", "--workers", "1", "--dry-run", out=out).line
+
+
+def test_files_that_submit_did_not_write_are_left_alone(tmp_path: Path) -> None:
+    mine = tmp_path / "recipe.yaml"
+    mine.write_text("# mine\nname: barcode\n")
+    words = ["--workers", "1", "--folder", tmp_path]
+    assert f"{mine} is there, and was not written by submit" in submit("slurm", *words).line
+    assert mine.read_text() == "# mine\nname: barcode\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
+    mine.unlink()
+    assert submit("slurm", *words).code == 0
+    assert submit("slurm", *words).code == 0, "what it wrote it may write again"

@@ -23,6 +23,7 @@ from synth.storage import sha256
 from synth.storages.local import LocalStorage
 from tests.conftest import build_here
 from tests.files import digests
+from tests.jobs.making import typed
 from tests.synth import making
 
 Document = dict[str, Any]
@@ -156,6 +157,7 @@ def test_identities_that_are_too_alike_are_named(copy: Path) -> None:
     """Records that agree with each other, about people whom the recipe does not allow."""
     crowd = making.people(40, VonMisesFisher(30.0), max_cosine=1)
     crowd = replace(crowd, certificate=replace(crowd.certificate, limit=0.4))
+    LocalStorage(copy).delete(CERTIFICATE)  # they would be refused where others are certified
     write_anchors(LocalStorage(copy), crowd, BarcodeRenderer.describe(crowd.vectors))
     assert the_fault(copy) == f"two identities have a cosine of {crowd.certificate.max_cosine}, above 0.4"
 
@@ -185,3 +187,50 @@ def test_progress_is_told_shard_by_shard(dataset_folder: Path) -> None:
 def test_without_a_plan_there_is_nothing_to_verify(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="holds no plan"):
         verify(LocalStorage(tmp_path))
+
+
+def test_a_finished_dataset_that_lost_a_commit_is_mended_by_a_build_and_not_by_gc(
+    copy: Path, dataset_folder: Path
+) -> None:
+    """What dataset.json names is no orphan, though nothing else names it."""
+    (copy / "shards/000001.json").unlink()
+    assert typed("gc", copy, "--delete").out == "no orphans\n"
+    assert "not finished" in typed("status", copy).out
+    ended = typed("build", copy / "recipe.yaml", "--out", copy, "--workers", "0")
+    assert ended.code == 0
+    assert "nothing was left to do" not in ended.out
+    assert typed("verify", copy).code == 0
+    assert digests(copy) == digests(dataset_folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"shard": 7}, "shards/000001.json is the commit of another shard, 000007"),
+        ({"kept": 99}, "shards/000001.json counts"),
+    ],
+)
+def test_a_commit_that_contradicts_itself_is_told_and_made_again(
+    copy: Path, dataset_folder: Path, change: dict[str, int], fault: str
+) -> None:
+    (copy / "dataset.json").unlink()
+    place = copy / "shards/000001.json"
+    place.write_text(json.dumps({**json.loads(place.read_text()), **change}))
+    assert fault in typed("verify", copy).out
+    assert typed("build", copy / "recipe.yaml", "--out", copy, "--workers", "0").code == 0
+    assert digests(copy) == digests(dataset_folder)
+
+
+def test_a_certificate_that_names_no_parts_is_damaged(copy: Path) -> None:
+    place = copy / CERTIFICATE
+    place.write_text(json.dumps({**json.loads(place.read_text()), "parts": []}))
+    assert f"{CERTIFICATE} is damaged" in typed("verify", copy).out
+
+
+def test_strays_do_not_unseal_a_dataset(copy: Path) -> None:
+    (copy / "shards/copy.tar").write_bytes(b"somebody's")
+    ended = typed("verify", copy, "--drop-damaged")
+    assert ended.code == 1
+    assert "shards/copy.tar is no part of this dataset" in ended.out
+    assert "dropped" not in ended.out
+    assert (copy / "dataset.json").exists()

@@ -205,3 +205,23 @@ def test_a_url_is_a_folder_or_refused(tmp_path: Path) -> None:
 
 def test_sha256_is_that_of_the_standard() -> None:
     assert sha256(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        ("s3:/bucket/x", "s3:/bucket/x is no URL: did you mean s3://bucket/x?"),
+        ("S3:bucket/x", "did you mean s3://bucket/x?"),
+        ("file:/tmp/x", "did you mean file:///tmp/x?"),
+        ("file://localhost/tmp/x", "file:// is followed by a whole path"),
+        ("https:/host/x", "did you mean https://host/x?"),
+    ],
+)
+def test_half_written_urls_name_no_folder(url: str, line: str) -> None:
+    with pytest.raises(StorageError) as refused:
+        open_storage(url)
+    assert line in str(refused.value)
+
+
+def test_schemes_may_be_in_capitals(tmp_path: Path) -> None:
+    assert open_storage(f"FILE://{tmp_path}").location == str(tmp_path)

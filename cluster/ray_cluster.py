@@ -6,7 +6,9 @@ process and its children. This module does not know what runs there.
 
 import logging
 import os
+import re
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -21,6 +23,9 @@ except ImportError as missing:
     raise MissingPackageError(
         "worker processes need Ray: pip install 'hypersynth[ray]', or build in this process with --workers 0"
     ) from missing
+
+_HOST_AND_PORT = re.compile(r"(?:ray://)?(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):(?P<port>[0-9]{1,5})")
+_ANSWER_S = 20.0  # that a head may take to take a call
 
 #: How Ray says that a worker, its node or its owner is gone.
 LOST = (
@@ -119,7 +124,24 @@ def _loopback_alone() -> Iterator[None]:
         ray_constants.ENABLE_RAY_CLUSTER = before
 
 
+def _refuse_unanswered(address: str) -> None:
+    """Ask whether anybody listens at HOST:PORT: Ray would ask for minutes. Other addresses (auto) are Ray's to find."""
+    place = _HOST_AND_PORT.fullmatch(address)
+    if address.startswith(("http://", "https://")):
+        raise BuildError(
+            f"{address} is a dashboard's address: --address takes HEAD:6379; to hand the build over, submit --to ray"
+        )
+    if place is None:
+        return
+    try:
+        socket.create_connection((place["host"].strip("[]"), int(place["port"])), _ANSWER_S).close()
+    except (OSError, OverflowError) as refusal:
+        why = getattr(refusal, "strerror", None) or refusal
+        raise BuildError(f"no Ray cluster answers at {address}: {why}") from refusal
+
+
 def _join(address: str) -> None:
+    _refuse_unanswered(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except ray.exceptions.AuthenticationError as refusal:

@@ -23,6 +23,7 @@ class Size:
     kills: int
     faults: int
     kills_beside_faults: int
+    people: int = 240  # in each build
 
 
 SIZES = {"small": Size(20, 150, 3), "full": Size(200, 1000, 20), "large": Size(2000, 10_000, 200)}
@@ -39,8 +40,9 @@ def measure(size: str | Size = "small", seed: int = 1, place: Path = Path("out/c
     shutil.rmtree(place, ignore_errors=True)
     for folder in ("kills", "faults"):
         (place / folder).mkdir(parents=True)
-    killed = kill_about(place / "kills", chosen.kills, seed, say)
-    troubled, trouble = trouble_about(place / "faults", chosen.faults, chosen.kills_beside_faults, seed, say)
+    killed = kill_about(place / "kills", chosen.people, chosen.kills, seed, say)
+    faults = chosen.faults, chosen.kills_beside_faults
+    troubled, trouble = trouble_about(place / "faults", chosen.people, *faults, seed, say)
     return [
         Measurement("kills", killed.killed, "", chosen.kills, note=_counted(killed.kills), detail=dict(killed.kills)),
         *_judged("kills", killed, seed),

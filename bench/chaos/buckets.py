@@ -21,11 +21,13 @@ _SHARE: Final = 0.15  # of requests that meet trouble
 _WORKERS: Final = 2
 
 
-def trouble_about(place: Path, faults: int, kills: int, seed: int, say: Callable[[str], None]) -> tuple[Toll, Trouble]:
+def trouble_about(
+    place: Path, people: int, faults: int, kills: int, seed: int, say: Callable[[str], None]
+) -> tuple[Toll, Trouble]:
     """Builds into a bucket, one after the other, until so many requests met trouble; workers die meanwhile, too."""
     from moto.server import ThreadedMotoServer
 
-    chance, toll, undisturbed = random.Random(seed), Toll(), undisturbed_bytes(place / "undisturbed")
+    chance, toll, undisturbed = random.Random(seed), Toll(), undisturbed_bytes(people, place / "undisturbed")
     trouble = Trouble(seed, _SHARE)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would tell every request
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -38,7 +40,7 @@ def trouble_about(place: Path, faults: int, kills: int, seed: int, say: Callable
         with troubled(direct, trouble) as endpoint:
             while trouble.happened.total() < faults:
                 url = f"s3://{_BUCKET}/build-{toll.builds:03d}"
-                words = build_words(url, "--workers", str(_WORKERS))
+                words = build_words(people, url, "--workers", str(_WORKERS))
                 builder = Builder(words, place / "builds.log", _environment(endpoint))
                 ways = {"worker": lambda: kill_one_worker(chance), "driver": builder.kill}
                 code = disturbed(builder, ways, chance, toll, most=kills - toll.killed)

@@ -18,13 +18,8 @@ from typing import Final
 from jobs.orphans import find_orphans, remove_orphans
 from synth.storage import open_storage, sha256
 
-#: Pictures that cost little, in shards small enough to be lost often.
-RECIPE: Final = (
-    "barcode",
-    *("--set", "identities.count=240"),
-    *("--set", "output.shard_size=40"),
-    *("--set", "renderer.size=112"),
-)
+#: Pictures that cost little, ten of each person, in shards small enough to be lost often.
+RECIPE: Final = ("barcode", *("--set", "output.shard_size=40"), *("--set", "renderer.size=112"))
 _BUILD_LIMIT_S: Final = 900.0
 _MEAN_PAUSE_S: Final = 4.0  # between two kills
 _LOOK_S: Final = 0.05
@@ -54,14 +49,14 @@ class Toll:
         return f"{self.seconds[-1]:.0f} s; {self.killed} killed so far; wrong: {'; '.join(self.wrong) or 'nothing'}"
 
 
-def build_words(url: str, *more: str) -> list[str]:
+def build_words(people: int, url: str, *more: str) -> list[str]:
     """The command of a build."""
-    return [sys.executable, "-m", "jobs", "build", *RECIPE, "--out", url, *more]
+    return [sys.executable, "-m", "jobs", "build", *RECIPE, "--set", f"identities.count={people}", "--out", url, *more]
 
 
-def undisturbed_bytes(folder: Path) -> dict[str, str]:
+def undisturbed_bytes(people: int, folder: Path) -> dict[str, str]:
     """What a build gives when nothing happens."""
-    subprocess.run(build_words(str(folder), "--workers", "0"), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(build_words(people, str(folder), "--workers", "0"), check=True, stdout=subprocess.DEVNULL)
     return bytes_at(str(folder))
 
 

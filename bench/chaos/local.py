@@ -88,13 +88,13 @@ def cluster(count: int = NODES) -> Iterator[Nodes]:
         nodes.shut_down()
 
 
-def kill_about(place: Path, kills: int, seed: int, say: Callable[[str], None]) -> Toll:
+def kill_about(place: Path, people: int, kills: int, seed: int, say: Callable[[str], None]) -> Toll:
     """Builds on a simulated cluster, one after the other, until so many times something was killed."""
-    chance, toll, undisturbed = random.Random(seed), Toll(), undisturbed_bytes(place / "undisturbed")
+    chance, toll, undisturbed = random.Random(seed), Toll(), undisturbed_bytes(people, place / "undisturbed")
     with cluster() as nodes:
         while toll.killed < kills:
             folder = place / f"build-{toll.builds:03d}"
-            words = build_words(str(folder), "--workers", str(NODES), "--address", nodes.address)
+            words = build_words(people, str(folder), "--workers", str(NODES), "--address", nodes.address)
             builder = Builder(words, place / "builds.log")
             ways = {
                 "worker": lambda: kill_one_worker(chance),

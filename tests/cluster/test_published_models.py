@@ -101,12 +101,10 @@ def rows(out: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", ["vec2face", "vec2face_plus"])
-def test_one_process_and_any_number_of_workers_give_the_same_bytes(folder: Path, tmp_path: Path, kind: str) -> None:
+def test_one_process_and_two_workers_give_the_same_bytes(folder: Path, tmp_path: Path, kind: str) -> None:
     alone = build(folder, kind, tmp_path / "alone", 0)
     assert "dataset.json" in alone
-    assert build(folder, kind, tmp_path / "three", 3) == alone
-    if kind == "vec2face":
-        assert build(folder, kind, tmp_path / "one", 1) == alone
+    assert build(folder, kind, tmp_path / "two", 2) == alone
     seen = rows(tmp_path / "alone")
     assert len(seen) == PEOPLE * VIEWS
     assert {row["outcome"] for row in seen} == {"kept", "rejected"}
@@ -117,7 +115,7 @@ def test_one_process_and_any_number_of_workers_give_the_same_bytes(folder: Path,
 
 def test_a_micro_batch_is_the_plans_and_changes_pictures_by_rounding_alone(folder: Path, tmp_path: Path) -> None:
     made, lengths = {}, {}
-    for size in (1, 4, 16):
+    for size in (1, 16):
         for name in ("first", "again"):
             out = tmp_path / f"{size}-{name}"
             build_here(load_recipe(f"{folder}/vec2face.yaml", {"backend.micro_batch": size}), out)
@@ -125,4 +123,4 @@ def test_a_micro_batch_is_the_plans_and_changes_pictures_by_rounding_alone(folde
         assert made[size, "first"] == made[size, "again"]
         # Another size is another plan, whose kernels round otherwise.
         assert lengths[size] == pytest.approx(lengths[1], abs=0.5)
-    assert len({json.dumps(made[size, "first"], sort_keys=True) for size in (1, 4, 16)}) == 3
+    assert len({json.dumps(made[size, "first"], sort_keys=True) for size in (1, 16)}) == 2

@@ -143,6 +143,7 @@ def test_pictures_drawn_from_noise_teach_whom_they_are_to_show(data: Path, encod
     """By themselves, with the other losses left out of sight: the cosine of what is drawn rises."""
     settings = wanting(
         data, encoder, steps=24, likeness=0.0, likeness_from=0.0, drawn=100.0, drawn_share=1.0, drawn_steps=2,
+        drawn_noise=1.0,
         rate={"peak": 3e-3, "warm_up": 0.1},
     )  # fmt: skip
     material = material_of(settings)

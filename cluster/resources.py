@@ -63,6 +63,8 @@ class Resources(Section):
 
     @model_validator(mode="after")
     def _groups_make_sense(self) -> "Resources":
+        if self.gpus_per_worker > 1 and self.gpus_per_worker % 1:
+            raise ValueError(f"gpus_per_worker is {self.gpus_per_worker:g}: a share of one GPU, or whole ones")
         names = [group.name for group in self.groups]
         if len(set(names)) < len(names):
             raise ValueError(f"two groups are named {max(names, key=names.count)!r}")

@@ -156,6 +156,7 @@ def held_hash(storage: Storage) -> str | None:
 def stored_hash(storage: Storage) -> str:
     """The hash of the plan that lies in a storage. Raises DatasetError where there is none, or a damaged one."""
     if not storage.exists(NAME):
+        storage.list(NAME)  # a bucket that is not there says so when it is asked for a list, and not for an object
         raise DatasetError(f"{storage.url} holds no plan: nothing was built there")
     try:
         return str(json.loads(storage.read(NAME))["hash"])

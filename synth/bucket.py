@@ -49,13 +49,15 @@ def require_boto3(url: str) -> None:
 
 
 def open_client() -> Any:
-    """A client of boto3's for S3; nothing is asked of a server yet. Raises what `explained` explains."""
+    """A client for S3; nothing is asked of a server yet. Raises what `explained` explains, and StorageError."""
     import boto3
     from botocore.config import Config
 
-    attempts = int(os.environ.get("AWS_MAX_ATTEMPTS", ATTEMPTS))
+    attempts = os.environ.get("AWS_MAX_ATTEMPTS", str(ATTEMPTS))
+    if not (attempts.isdecimal() and int(attempts)):
+        raise StorageError(f"AWS_MAX_ATTEMPTS is {attempts}: how often is a whole number from 1 on")
     config = Config(
-        retries={"mode": os.environ.get("AWS_RETRY_MODE", "standard"), "total_max_attempts": attempts},
+        retries={"mode": os.environ.get("AWS_RETRY_MODE", "standard"), "total_max_attempts": int(attempts)},
         connect_timeout=_CONNECT_S,
         read_timeout=_READ_S,
         max_pool_connections=_CONNECTIONS,

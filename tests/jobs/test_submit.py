@@ -305,6 +305,7 @@ def test_the_image_s_recipe_copies_what_is_there_and_not_ignored() -> None:
     ("words", "line"),
     [
         (["--workers", "10001"], "10001 workers on a machine each are too many"),
+        (["--workers", "1", "--set", "resources.gpus_per_worker=1.5"], "a share of one GPU, or whole ones"),
         (["--workers", "1", "--set", "resources.gpus_per_worker=100"], "resources.gpus_per_worker"),
         (
             ["--workers", "1", "--set", "backend.device=cuda"],

@@ -8,6 +8,7 @@ import boto3
 import pytest
 
 from bench.chaos.proxy import Fault, Trouble, troubled
+from jobs.plan import stored_hash
 from samplers.errors import MissingPackageError, StorageError
 from synth.storage import Digest, open_storage
 from synth.storages.s3 import Conditions, S3Storage
@@ -26,6 +27,32 @@ def test_a_server_is_asked_whether_it_enforces_conditions(
     storage = S3Storage(talking_to(request.getfixturevalue(name), monkeypatch))
     assert storage.conditions() is expected
     assert storage.list("") == storage.leftovers() == []
+
+
+def test_leftovers_of_others_are_left(s3_url: str) -> None:
+    """Where it is known in which folders ours would lie: other programs write beside a dataset, too."""
+    client, place = boto3.client("s3"), s3_url.removeprefix(f"s3://{BUCKET}/")
+    uploads = {}
+    for name in ("shards/000001.tar", "backup.bin"):
+        uploads[name] = client.create_multipart_upload(Bucket=BUCKET, Key=f"{place}/{name}")["UploadId"]
+    storage = open_storage(s3_url)
+    (found,) = storage.leftovers(["shards/"])
+    assert found.name.startswith("shards/000001.tar (unfinished upload")
+    storage.sweep(["shards/"])
+    (left,) = storage.leftovers()
+    assert left.name.startswith("backup.bin")
+    client.abort_multipart_upload(Bucket=BUCKET, Key=f"{place}/backup.bin", UploadId=uploads["backup.bin"])
+
+
+def test_how_often_is_a_number(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "x")
+    with pytest.raises(StorageError, match="AWS_MAX_ATTEMPTS is x: how often is a whole number from 1 on"):
+        open_storage(s3_url).exists("a")
+
+
+def test_a_bucket_that_is_not_there_holds_no_plan_and_says_why(s3_url: str) -> None:
+    with pytest.raises(StorageError, match="there is no such bucket"):
+        stored_hash(open_storage("s3://no-such-bucket/faces"))
 
 
 def test_a_server_is_asked_once(moto: Server, s3_url: str) -> None:

@@ -24,8 +24,11 @@ class BuildLog:
     """Appends to a file; a context manager around one build. Raises StorageError where that cannot be written."""
 
     def __init__(self, path: Path) -> None:
+        """Also raises StorageError where something else than a log lies there."""
         self._path = path
         try:
+            if path.is_file() and _opening(path) not in (b"", b"{"):
+                raise StorageError(f"{path} is there, and is no log of a build")
             self._file = path.open("a", buffering=1)
         except OSError as refusal:
             raise StorageError(f"cannot write {path}: {refusal.strerror}") from refusal
@@ -69,6 +72,11 @@ class BuildLog:
     def staffed(self, workers: int) -> None:
         """So many workers have a place now."""
         self._note("staffed", workers=workers)
+
+
+def _opening(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(1)
 
 
 class Watches:

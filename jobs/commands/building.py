@@ -18,7 +18,7 @@ from jobs.commands.options import (
     named_recipe,
 )
 from jobs.console import err, out
-from samplers.errors import BuildError, StoppedError, StorageError
+from samplers.errors import BuildError, StoppedError
 
 
 def build(
@@ -49,8 +49,6 @@ def build(
 
     if address is not None and (workers == 0 or shards is not None):
         raise BuildError("--address is for workers: with --workers 0 or --shards this process builds alone")
-    if log is not None and log.exists() and log.read_bytes()[:1] not in (b"", b"{"):
-        raise StorageError(f"--log {log}: it is there, and no log of a build")
     chosen = allowed(named_recipe(recipe, overrides), allow_cpu, address)
     part = None if shards is None else Part.parse(shards)
     usual = default_workers(chosen.backend.threads) if part is None else 0

@@ -18,6 +18,7 @@ from typing import Final
 import torch
 from rich.console import Console
 
+from bench.chaos.buckets import environment_of
 from bench.chaos.proxy import DELAY_S, Fault, Trouble, troubled
 from bench.measure import Measurement
 from cluster.run import Crew, Where
@@ -102,12 +103,7 @@ def _await_answer(port: int) -> None:
 
 @contextmanager
 def _pointed_at(endpoint: str) -> Iterator[None]:
-    variables = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "nobody",
-        "AWS_SECRET_ACCESS_KEY": "nothing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
+    variables = environment_of(endpoint)
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -159,8 +159,8 @@ def _answer(reference: Any) -> Any:
 def _placed(actors: list[Any], say: Callable[[str], None]) -> list[Any]:
     """Those actors that found a place on the cluster in time: none, perhaps. The others are let go."""
     waiting = {actor.ready.remote(): actor for actor in actors}
-    began, placed = time.monotonic(), list[Any]()
-    said = False
+    placed: list[Any] = []
+    began, said = time.monotonic(), False
     while waiting and time.monotonic() - began < (_PLACE_S if placed else _FIRST_PLACE_S):
         for reference in ray.wait(list(waiting), num_returns=1, timeout=_LOOK_S)[0]:
             actor = waiting.pop(reference)

@@ -20,7 +20,6 @@ _TINY = 1e-9  # 0.1 goes ten times into 1, whatever floating point says
 #: Goes into manifests and scripts as it is, so it is a plain word.
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
-
 MOST_MACHINES: Final = 10_000  # of one kind
 
 

@@ -133,7 +133,10 @@ def _planned(recipe: Recipe, storage: Storage, crew: Crew) -> tuple[Plan, datase
         preflight(recipe, crew)
     plan = make_plan(resolve_recipe(recipe))
     refuse_foreign(storage, plan)
-    if not (sealed and _is_whole(storage, plan)):
+    if sealed and not _is_whole(storage, plan):
+        preflight(recipe, crew)
+        sealed = False
+    if not sealed:
         return plan, None
     claim(storage, plan)
     return plan, dataset.read_manifest(storage)

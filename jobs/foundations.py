@@ -50,9 +50,8 @@ def lay_foundations(plan: Plan, storage: Storage, crew: Crew, say: Callable[[str
         raise
     say(_summary(identities))
     claim(storage, plan)
-    if anchors_written(storage):  # another part was faster, and shards may have been made from what it found
-        return
-    write_anchors(storage, identities, renderer_class(plan.recipe.renderer.kind).describe(identities.vectors))
+    if not anchors_written(storage):  # else another part was faster, and shards may be made from what it found
+        write_anchors(storage, identities, renderer_class(plan.recipe.renderer.kind).describe(identities.vectors))
     forget_packing(storage)
 
 

@@ -111,7 +111,7 @@ def recipe_document(recipe: Recipe) -> bytes:
 def refuse_foreign(storage: Storage, plan: Plan) -> None:
     """Raises PlanMismatchError where another plan, or something else altogether, lies in the storage."""
     held = held_hash(storage)
-    if held is None and not storage.exists(NAME) and _holds_files(storage):
+    if held is None and _holds_files(storage):
         held = held_hash(storage)  # another part of this build may have begun in between
     if held is None and not storage.exists(NAME) and _holds_files(storage):
         raise PlanMismatchError(f"{storage.url} holds files, but nothing that hypersynth built; choose another --out")

@@ -35,13 +35,13 @@ def trouble_about(
     try:
         host, port = server.get_host_and_port()
         direct = f"http://{host}:{port}"
-        os.environ.update(_environment(direct))
+        os.environ.update(environment_of(direct))
         boto3.client("s3").create_bucket(Bucket=_BUCKET)
         with troubled(direct, trouble) as endpoint:
             while trouble.happened.total() < faults:
                 url = f"s3://{_BUCKET}/build-{toll.builds:03d}"
                 words = build_words(people, url, "--workers", str(_WORKERS))
-                builder = Builder(words, place / "builds.log", _environment(endpoint))
+                builder = Builder(words, place / "builds.log", environment_of(endpoint))
                 ways = {"worker": lambda: kill_one_worker(chance), "driver": builder.kill}
                 code = disturbed(builder, ways, chance, toll, most=kills - toll.killed)
                 judge(url, code, undisturbed, toll)
@@ -51,7 +51,8 @@ def trouble_about(
     return toll, trouble
 
 
-def _environment(endpoint: str) -> Mapping[str, str]:
+def environment_of(endpoint: str) -> Mapping[str, str]:
+    """By which boto3 finds a server that asks for no real credentials."""
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "nobody",

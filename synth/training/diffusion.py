@@ -64,19 +64,10 @@ class DiffusionTrainee:
         self._told = conditions.told(self._declared, material.attributes).to(self._device)
         self._features = features_of(material, settings.encoder, settings, folder).to(self._device)
         self._encoder = TrainedEncoder.open(TrainedSettings(weights=settings.encoder), Backend(device=settings.device))
-        shape = settings.shape
         self._sizes = DiffusionSizes(
             self._features.dimension,
             self._told.shape[1],
-            widths=shape.widths,
-            attention_from=shape.attention_from,
-            blocks=shape.blocks,
-            heads=shape.heads,
-            groups=shape.groups,
-            tokens=shape.tokens,
-            token_width=shape.token_width,
-            places=shape.places,
-            patch=shape.patch,
+            **settings.shape.model_dump(),
         )
         with drawn_from(settings.seed, "diffusion"):
             self.network = DiffusionNetwork(self._sizes)
@@ -99,14 +90,25 @@ class DiffusionTrainee:
         mixed = torch.lerp(pictures, noise, share[:, None, None, None])
         told = self._conditions(rows, moment.generator)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            clean = self.network(mixed, share, self.network.read(told))
+            read = self.network.read(told)
+            clean = self.network(mixed, share, read)
+            sketched = self.network.sketched(read)
         error = (clean - pictures).square().mean((1, 2, 3))
         loss = (error / share.clamp(min=self._settings.least_noise).square()).mean()
         found = {"loss": loss.detach(), "pixel": error.detach().mean().sqrt()}
-        if moment.share >= self._settings.likeness_from and (count := self._looked_at(len(rows))):
+        count = self._looked_at(len(rows)) if moment.share >= self._settings.likeness_from else 0
+        if count:
             cosine = self._cosine(clean[:count], rows[:count], moment.generator)
             loss = loss + self._settings.likeness * ((1 - cosine) * (1 - share[:count])).mean()
             found["cosine"] = cosine.detach().mean()
+        if sketched is not None:
+            error = (sketched - pictures).abs().mean()
+            found["sketched"] = error.detach()
+            if count:
+                cosine = self._cosine(sketched[:count], rows[:count], moment.generator)
+                error = error + self._settings.likeness * (1 - cosine).mean()
+                found["cosine_sketched"] = cosine.detach().mean()
+            loss = loss + self._settings.sketched * error
         if moment.share >= self._settings.likeness_from and (count := self._drawn(len(rows))):
             cosine = self._drawn_cosine(rows[:count], moment.generator)
             due = self._features.reached(rows[:count], self._identity[rows[:count]])

@@ -118,7 +118,8 @@ class DrawingWeights(Section):
     structure: float = Field(0.3, ge=0, description="1 - SSIM of grey pictures")
     texture: float = Field(0.5, ge=0, description="difference in the amount of fine detail")
     features: float = Field(0.5, ge=0, description="difference of the encoder's maps")
-    identity: float = Field(0.5, ge=0, description="1 - cosine of the wanted vector and that of the drawn picture")
+    attributes: float = Field(1.0, ge=0, description="difference of what is read off pictures, per number told")
+    identity: float = Field(1.0, ge=0, description="cosine that a picture's embedding lacks of the wanted vector")
     style: float = Field(2e-3, ge=0, description="for each nat by which pictures' styles tell more than chance")
     adversary: float = Field(0.4, ge=0, description="length of its gradient at the last layer, in that of all others")
 
@@ -138,13 +139,14 @@ class Vec2FaceTraining(TrainingSection):
     style_from: float = Field(0.25, ge=0, le=1, description="share of the steps before styles are read off pictures")
     adversary_from: float = Field(0.5, ge=0, le=1, description="share of the steps after which the adversary begins")
     adversary_channels: int = Field(24, ge=4)
+    reader_channels: int = Field(24, ge=4, description="of the network that reads attributes off pictures")
     average: float = Field(0.998, ge=0, lt=1, description="kept per step of the slow average that is exported")
 
 
 class DiffusionShape(Section):
     """How large a diffusion network is: levels of a UNet on pictures that are folded by `patch`."""
 
-    widths: tuple[int, ...] = Field((64, 112, 128), min_length=1, description="channels of each level")
+    widths: tuple[int, ...] = Field((48, 96, 128), min_length=1, description="channels of each level")
     attention_from: int = Field(2, ge=0, description="levels from this on attend to the conditions on the way up")
     blocks: int = Field(1, ge=1, description="per level on the way down, and one more on the way up")
     heads: int = Field(4, ge=1, description="of attention")
@@ -153,6 +155,7 @@ class DiffusionShape(Section):
     token_width: int = Field(128, ge=8)
     places: int = Field(8, ge=0, description="learned maps of where a place is")
     patch: int = Field(4, ge=1, description="side in pixels of what becomes one place")
+    sketch: int = Field(48, ge=0, description="channels of the decoder that sketches what conditions alone tell")
 
 
 class DiffusionTraining(TrainingSection):
@@ -168,6 +171,7 @@ class DiffusionTraining(TrainingSection):
     noise_mean: float = Field(0.4, description="of the logit of the share of noise: above zero, more noise")
     noise_std: float = Field(1.0, gt=0)
     least_noise: float = Field(0.05, gt=0, le=1, description="share of noise below which errors count no more")
+    sketched: float = Field(0.5, ge=0, description="weight of the error of the sketch, as a picture of its own")
     likeness: float = Field(0.5, ge=0, description="weight of the encoder's look at predicted pictures")
     likeness_share: float = Field(0.25, ge=0, le=1, description="share of each batch that it looks at")
     likeness_from: float = Field(0.3, ge=0, le=1, description="share of the steps before it begins")

@@ -5,8 +5,9 @@ the person's), the attributes, grain, and a style that a small network reads off
 autoencoder. Losses compare pixels, structure, the amount of fine detail and the encoder's maps; and the drawn picture's
 embedding with the vector, as far as real pictures go: with glasses, or from the side, nobody is quite like themselves,
 and a network that was asked for more would leave the glasses away. The rest, "sampled", gets vectors of nobody's
-pictures and a style by chance, as at rendering: of these the embedding alone is compared. Late in the training an
-adversary looks at all of them, patch by patch.
+pictures and a style by chance, as at rendering: of these the embedding alone is compared. In all of them a reader that
+learns beside must find the attributes that it finds in real pictures, and late in the training an adversary, which
+knows what was told, looks at them patch by patch.
 
 The network that is exported is a slow average.
 
@@ -43,6 +44,7 @@ from synth.training.loop import drawn_from
 from synth.training.losses import differences, structural_likeness, texture_difference
 from synth.training.material import Examples, Material
 from synth.training.perception import Jitter, Perception, unlike
+from synth.training.reading import AttributeReader
 from synth.training.settings import Vec2FaceShape, Vec2FaceTraining
 from synth.training.start import begin_at
 
@@ -122,13 +124,15 @@ class Vec2FaceTrainee:
             self.network = ToldVec2Face(self._sizes)
             _begin(self.network)
             self.posterior = StylePosterior(settings.shape.style)
-            self.adversary = PatchDiscriminator(settings.adversary_channels)
+            self.reader = AttributeReader(self._known.told.cpu(), settings.reader_channels)
+            self.adversary = PatchDiscriminator(settings.adversary_channels, self._sizes.told)
         begin_at(settings.start, self.network, settings.kind, self.description())
         quicken_training(self.network.autoencoder)
-        for network in (self.network, self.posterior, self.adversary):
+        for network in (self.network, self.posterior, self.reader, self.adversary):
             network.to(self._device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self._average = Average(self.network, settings.average)
         self._descent = Descent([self.network, self.posterior], settings)
+        self._reader_descent = Descent([self.reader], settings)
         self._adversary_descent = Descent([self.adversary], settings)
 
     @property
@@ -138,8 +142,10 @@ class Vec2FaceTrainee:
             "network": self.network,
             "average": self._average,
             "posterior": self.posterior,
+            "reader": self.reader,
             "adversary": self.adversary,
             "descent": self._descent,
+            "reader_descent": self._reader_descent,
             "adversary_descent": self._adversary_descent,
         }
 
@@ -157,13 +163,14 @@ class Vec2FaceTrainee:
         found = self._compared(canvas, real, wish, moment.generator)
         total = torch.stack([self._weight(name) * value for name, value in found.items() if self._weight(name)]).sum()
         (gradient,) = torch.autograd.grad(total, canvas)
-        gradient, found["taken"] = self._with_adversary(drawn, canvas, gradient, moment)
+        gradient, found["taken"] = self._with_adversary(drawn, canvas, gradient, wish.told, moment)
         found["nats"] = wish.nats
         loss = (drawn * gradient).sum() + self._settings.weights.style * wish.nats
         found["landmarks"] = self._landmark_error(wish, rows)
         found["gradient"] = self._descent.step(loss + _READOUT * found["landmarks"], moment)
         self._average.update(self.network, moment)
-        found["told_apart"] = self._teach_adversary(real, canvas.detach(), moment)
+        found["misread"] = self._teach_reader(real, wish.told, moment)
+        found["told_apart"] = self._teach_adversary(real, canvas.detach(), wish.told, moment)
         return {name: value.detach() for name, value in found.items()}
 
     def _wish(self, real: Tensor, rows: Tensor, moment: Moment) -> _Wish:
@@ -210,8 +217,10 @@ class Vec2FaceTrainee:
         jitter = Jitter.drawn(generator, self._device)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             seen = self._perception.look(jitter(canvas))
+            read = self.reader.noisy(canvas, generator)
             with torch.no_grad():
                 due = self._perception.maps(jitter(real[rest]))
+                readable = self.reader.noisy(real, generator)
         cosine = (seen.embedding * wish.vector).sum(1)
         drawn, real = canvas[rest], real[rest]
         grey, real_grey = _grey(drawn), _grey(real)
@@ -220,6 +229,7 @@ class Vec2FaceTrainee:
             "structure": 1 - structural_likeness(grey, real_grey),
             "texture": texture_difference(grey, real_grey),
             "features": unlike(tuple(each[rest] for each in seen.maps), due),
+            "attributes": (read - readable).square().mean(),
             "identity": (wish.due - cosine).relu().mean(),
             "cosine_again": cosine[rest].detach().mean(),
             "cosine_sampled": cosine[: rest.start].detach().sum() / max(rest.start, 1),
@@ -228,13 +238,15 @@ class Vec2FaceTrainee:
     def _weight(self, name: str) -> float:
         return float(getattr(self._settings.weights, name, 0.0))
 
-    def _with_adversary(self, drawn: Tensor, canvas: Tensor, gradient: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
+    def _with_adversary(
+        self, drawn: Tensor, canvas: Tensor, gradient: Tensor, told: Tensor, moment: Moment
+    ) -> tuple[Tensor, Tensor]:
         """The gradient at the pixels with the adversary's, and that loss."""
         along = (moment.share - self._settings.adversary_from) / _RAMP
         if along < 0 or not self._settings.weights.adversary:
             return gradient, torch.zeros((), device=self._device)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            taken = being_taken(self.adversary(canvas))
+            taken = being_taken(self.adversary(canvas, told))
         (other,) = torch.autograd.grad(taken, canvas)
         weight = self._settings.weights.adversary * min(along, 1.0) * self._length_ratio(drawn, gradient, other)
         return gradient + weight * other, taken
@@ -252,11 +264,18 @@ class Vec2FaceTrainee:
         ratios = [one.norm() / other.norm().clamp(min=1e-12) for one, other in ((first, second), there)]
         return torch.stack(ratios).min().clamp(max=_LARGEST_WEIGHT)
 
-    def _teach_adversary(self, real: Tensor, drawn: Tensor, moment: Moment) -> Tensor:
+    def _teach_reader(self, real: Tensor, told: Tensor, moment: Moment) -> Tensor:
+        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+            readings = self.reader.noisy(real, moment.generator)
+        loss = self.reader.misread(readings, told)
+        self._reader_descent.step(loss, moment)
+        return loss
+
+    def _teach_adversary(self, real: Tensor, drawn: Tensor, told: Tensor, moment: Moment) -> Tensor:
         if moment.share < self._settings.adversary_from or not self._settings.weights.adversary:
             return torch.zeros((), device=self._device)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            verdict_real, verdict_drawn = self.adversary(torch.cat((real, drawn))).chunk(2)
+            verdict_real, verdict_drawn = self.adversary(torch.cat((real, drawn)), told.repeat(2, 1)).chunk(2)
         loss = telling_apart(verdict_real, verdict_drawn)
         self._adversary_descent.step(loss, moment)
         return loss
@@ -288,6 +307,9 @@ def _begin(network: ToldVec2Face) -> None:
     nn.init.zeros_(last.bias)
     decoder = network.autoencoder.im_decoder
     assert isinstance(decoder, PixelDecoder)
+    for name, weight in network.named_parameters():
+        if "told_straight" in name or ".told." in name:
+            nn.init.zeros_(weight)
     for weight in decoder.grain.parameters():
         nn.init.normal_(weight, std=0.05)  # at zero no loss would say whether more or less is better
 
@@ -306,7 +328,9 @@ def _face_weight(device: torch.device) -> Tensor:
 
 
 def _sizes(shape: Vec2FaceShape, dimension: int, told: int) -> ToldSizes:
-    pixels = PixelSizes(shape.grid, shape.channels, shape.factors, shape.blocks, shape.groups, _SHUFFLE, shape.grain)
+    pixels = PixelSizes(
+        shape.grid, shape.channels, shape.factors, shape.blocks, shape.groups, _SHUFFLE, shape.grain, shape.width
+    )
     autoencoder = Sizes(
         shape.width, shape.encoder_blocks, shape.heads, shape.decoder_blocks, shape.heads, pixels, dimension, False
     )

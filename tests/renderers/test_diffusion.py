@@ -25,12 +25,13 @@ from synth.renderers.diffusion.quick import QuickGroupNorm, quicken
 from synth.renderers.diffusion.sampling import Step, flow_steps, noise_shares, sample
 from synth.renderers.settings import DiffusionSettings, FlowSampler
 from synth.training.loop import drawn_from
+from synth.training.settings import DiffusionShape
 
 DIMENSION = 16
 KNOWN = conditions.CONDITIONS
 TINY = DiffusionSizes(
     DIMENSION, conditions.width(KNOWN), widths=(8, 16), attention_from=1, heads=2, groups=4, tokens=2, token_width=8,
-    places=2, patch=8,
+    places=2, patch=8, sketch=4,
 )  # fmt: skip
 
 
@@ -303,7 +304,8 @@ def test_the_cost_counts_every_look(weights: Path, tmp_path: Path) -> None:
 
 def test_the_network_is_small_enough_to_ship() -> None:
     with torch.device("meta"):
-        network = DiffusionNetwork(DiffusionSizes(256, conditions.width(KNOWN)))
+        shape = DiffusionShape().model_dump()
+        network = DiffusionNetwork(DiffusionSizes(256, conditions.width(KNOWN), **shape))
     assert 2 * sum(each.numel() for each in network.state_dict().values()) < 12_000_000
 
 
@@ -311,6 +313,30 @@ def test_sizes_that_do_not_go_together_are_refused() -> None:
     for changes in ({"widths": (8, 8, 8)}, {"widths": (6, 8)}, {"widths": ()}, {"patch": 5}):
         with pytest.raises(ValueError, match=r"px are not patches|widths must be multiples"):
             dataclasses.replace(TINY, **changes)
+    with pytest.raises(ValueError, match="a sketch is drawn on maps of places"):
+        dataclasses.replace(TINY, places=0)
+
+
+def test_a_sketch_is_laid_out_from_conditions_alone_and_reaches_the_picture() -> None:
+    with drawn_from(1, "test"):
+        network = DiffusionNetwork(TINY)
+    told = Conditions(
+        torch.eye(2, DIMENSION), torch.zeros(2, TINY.told), torch.tensor([True, True]), torch.tensor([True, False])
+    )
+    mixed, share = torch.zeros(2, 3, 112, 112), torch.ones(2)
+    with torch.no_grad():
+        read = network.read(told)
+        sketched = network.sketched(read)
+        assert sketched is not None
+        assert sketched.shape == (2, 3, 112, 112)
+        assert float((sketched[0] - sketched[1]).abs().max()) > 1e-4
+        before = network(mixed, share, read)
+        assert torch.equal(before, network(mixed, share, dataclasses.replace(read, sketch=None)))  # says nothing yet
+        assert network.sketch is not None
+        torch.nn.init.normal_(network.sketch.maps.weight)
+        assert float((network(mixed, share, read) - before).abs().max()) > 1e-4
+    without = DiffusionNetwork(dataclasses.replace(TINY, sketch=0))
+    assert without.sketched(without.read(told)) is None
 
 
 def test_a_step_is_a_line_between_mixture_and_picture() -> None:

@@ -23,7 +23,7 @@ from synth.renderers.vec2face.trained import KIND, ToldSizes, ToldVec2Face, desc
 from synth.training.loop import drawn_from
 
 DIMENSION, STYLE = 16, 4
-PIXELS = PixelSizes(channels_in=16, channels=8, factors=(1, 1, 2, 2), blocks=1, groups=4, shuffle=2, grain=2)
+PIXELS = PixelSizes(channels_in=16, channels=8, factors=(1, 1, 2, 2), blocks=1, groups=4, shuffle=2, grain=2, told=32)
 KNOWN = conditions.CONDITIONS
 
 

@@ -27,7 +27,7 @@ PEOPLE, VIEWS, DIMENSION = 6, 2, 16
 ENCODER = IResNetSizes.compact(8, (8, 8, 8, 8), (1, 1, 1, 1), DIMENSION)
 SHAPE = {
     "widths": (8, 16), "attention_from": 1, "heads": 2, "groups": 4, "tokens": 2, "token_width": 8, "places": 2,
-    "patch": 8,
+    "patch": 8, "sketch": 4,
 }  # fmt: skip
 
 

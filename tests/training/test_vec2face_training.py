@@ -23,6 +23,7 @@ from synth.training.loop import drawn_from, moment_at, train
 from synth.training.losses import differences, structural_likeness, texture_difference
 from synth.training.material import Material, open_material
 from synth.training.perception import Perception, unlike
+from synth.training.reading import AttributeReader
 from synth.training.settings import Vec2FaceTraining
 from synth.training.vec2face import Vec2FaceTrainee
 from tests.conftest import build_here
@@ -57,6 +58,7 @@ def wanting(data: Path, encoder: Path, **changes: Any) -> Vec2FaceTraining:
     given: dict[str, Any] = {
         "name": "small", "data": (str(data),), "steps": 4, "batch": 8, "rate": {"peak": 3e-3}, "threads": 1,
         "loaders": 0, "encoder": str(encoder), "shape": SHAPE, "adversary_from": 0.25, "adversary_channels": 4,
+        "reader_channels": 4,
     }  # fmt: skip
     return Vec2FaceTraining(**{**given, **changes})
 
@@ -133,11 +135,21 @@ def test_every_network_in_training_learns(data: Path, encoder: Path, tmp_path: P
     settings = wanting(data, encoder, adversary_from=0.0)
     material = open_material(settings.data, conditions.declared(None))
     trainee = Vec2FaceTrainee(settings, material, tmp_path)
-    networks = (trainee.network, trainee.posterior, trainee.adversary)
+    networks = (trainee.network, trainee.posterior, trainee.reader, trainee.adversary)
     before = [{name: p.detach().clone() for name, p in each.named_parameters()} for each in networks]
     for step in range(2):  # the readout of landmarks begins at zero: its first layer follows its last
         found = trainee.step(material.examples(torch.arange(8)), moment_at(settings, step))
-    assert found.keys() > {"pixels", "structure", "texture", "features", "identity", "nats", "taken", "told_apart"}
+    assert found.keys() > {
+        "pixels",
+        "structure",
+        "texture",
+        "features",
+        "identity",
+        "nats",
+        "taken",
+        "misread",
+        "told_apart",
+    }
     for network, old in zip(networks, before, strict=True):
         still = [name for name, p in network.named_parameters() if torch.equal(p, old[name])]
         # What moves all verdicts alike gains on one side of the hinge what it loses on the other.
@@ -213,16 +225,49 @@ def test_alternating_pixels_are_no_fine_detail() -> None:
 
 def test_an_adversary_learns_to_tell_noise_from_nothing() -> None:
     with drawn_from(1, "adversary"):
-        judge = PatchDiscriminator(4).train()
+        judge = PatchDiscriminator(4, 2).train()
     descent = torch.optim.Adam(judge.parameters(), lr=0.01)
-    real, drawn = pictures(1), torch.zeros(2, 3, 112, 112)
+    real, drawn, told = pictures(1), torch.zeros(2, 3, 112, 112), torch.eye(2)
     losses = []
     for _ in range(30):
-        loss = telling_apart(judge(real), judge(drawn))
+        loss = telling_apart(judge(real, told), judge(drawn, told))
         descent.zero_grad()
         loss.backward()
         descent.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.6 * losses[0]
     with torch.no_grad():
-        assert float(being_taken(judge(real))) < float(being_taken(judge(drawn)))
+        assert float(being_taken(judge(real, told))) < float(being_taken(judge(drawn, told)))
+
+
+def test_an_adversary_learns_what_was_to_be_seen() -> None:
+    with drawn_from(1, "adversary"):
+        judge = PatchDiscriminator(4, 2).train()
+    descent = torch.optim.Adam(judge.parameters(), lr=0.01)
+    shown, told = torch.stack((torch.full((3, 112, 112), 0.5), torch.full((3, 112, 112), -0.5))), torch.eye(2)
+    for _ in range(60):
+        loss = telling_apart(judge(shown, told), judge(shown, told.flip(0)))  # the same pictures, otherwise told
+        descent.zero_grad()
+        loss.backward()
+        descent.step()
+    assert float(loss.detach()) < 1.5  # 2 where nothing is learned
+
+
+def test_a_reader_learns_what_is_shown_in_units_of_its_spread() -> None:
+    draw = torch.Generator().manual_seed(1)
+    told = torch.stack((torch.rand(64, generator=draw) * 4 + 10, (torch.rand(64, generator=draw) < 0.2).float()), 1)
+    light = (told[:, :1] - 12) / 2
+    shown = light[..., None, None].expand(64, 3, 112, 112).clone()
+    shown[:, :, :40] += told[:, 1, None, None, None]  # a hat
+    with drawn_from(1, "reader"):
+        reader = AttributeReader(told, 4)
+    descent = torch.optim.Adam(reader.parameters(), lr=0.01)
+    losses = []
+    for _ in range(60):
+        loss = reader.misread(reader.noisy(shown, draw), told)
+        descent.zero_grad()
+        loss.backward()
+        descent.step()
+        losses.append(float(loss.detach()))
+    assert 0.5 < losses[0] < 2
+    assert losses[-1] < 0.1

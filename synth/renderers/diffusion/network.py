@@ -4,12 +4,15 @@ A picture is folded by `patch`: 112 px of 3 colours become 28 x 28 places of 48 
 UNet predicts the picture itself, not noise (Li and He, "Back to basics: let denoising generative models denoise", arXiv
 2511.13720). It is told the conditions twice: as tokens that it attends to, and as numbers that scale and shift its
 channels together with the time, from which it learns fastest. Maps that are learned with the weights tell every place
-where it is. This module does not know how pictures are sampled, nor how the network is trained.
+where it is; onto these a small decoder sketches what the conditions alone tell, once for all steps, so that a face
+holds together where there is nothing but noise yet. This module does not know how pictures are sampled, nor how the
+network is trained.
 
 Shapes: B pictures, H x H pixels, D dimensions of an embedding, C numbers that tell attributes (`synth.conditions`), K
 tokens of A numbers.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
@@ -23,6 +26,7 @@ from samplers.errors import MissingPackageError
 from synth.renderers.diffusion.quick import quicken
 
 SIDE_PX: Final = 112
+_SKETCH_WIDTH: Final = 256
 _TIMES: Final = 1000.0  # the UNet's embedding of time is made for numbers up to this
 
 
@@ -32,7 +36,7 @@ class DiffusionSizes:
 
     dimension: int  # of embeddings
     told: int  # numbers that tell the attributes
-    widths: tuple[int, ...] = (64, 112, 128)  # channels of each level; every level but the first halves the maps
+    widths: tuple[int, ...] = (48, 96, 128)  # channels of each level; every level but the first halves the maps
     attention_from: int = 2  # levels from this on attend on the way up; the middle always does
     blocks: int = 1  # per level on the way down, and one more on the way up
     heads: int = 4
@@ -41,6 +45,7 @@ class DiffusionSizes:
     token_width: int = 128
     places: int = 8  # learned maps of where a place is
     patch: int = 4  # side in pixels of what becomes one place
+    sketch: int = 0  # channels of the decoder that sketches on the maps of places; 0: there is none
 
     def __post_init__(self) -> None:
         """Raises ValueError for sizes that do not go together."""
@@ -49,6 +54,8 @@ class DiffusionSizes:
             raise ValueError(f"{SIDE_PX} px are not patches of {self.patch} px that can be halved {halvings} times")
         if any(width % self.groups or width % self.heads for width in self.widths):
             raise ValueError(f"widths must be multiples of {self.groups} groups and of {self.heads} heads")
+        if self.sketch and not self.places:
+            raise ValueError("a sketch is drawn on maps of places: set places above 0, or sketch to 0")
 
     @property
     def side(self) -> int:
@@ -116,10 +123,39 @@ class Read:
 
     tokens: Tensor  # (B, K, A)
     whole: Tensor  # (B, D + C + 2)
+    sketch: Tensor | None  # (B, channels, side, side)
 
     def beside(self, other: "Read") -> "Read":
         """These pictures, and behind them the other's."""
-        return Read(torch.cat((self.tokens, other.tokens)), torch.cat((self.whole, other.whole)))
+        sketches = None if self.sketch is None or other.sketch is None else torch.cat((self.sketch, other.sketch))
+        return Read(torch.cat((self.tokens, other.tokens)), torch.cat((self.whole, other.whole)), sketches)
+
+
+class Sketch(nn.Module):
+    """What conditions alone tell, laid out in the plane: features of the size of a folded picture."""
+
+    def __init__(self, sizes: DiffusionSizes) -> None:
+        super().__init__()
+        doublings = next(count for count in (2, 1, 0) if sizes.side % (1 << count) == 0)
+        self._shape = (sizes.sketch, sizes.side >> doublings, sizes.side >> doublings)
+        self.numbers = nn.Sequential(
+            nn.Linear(sizes.whole, _SKETCH_WIDTH),
+            nn.SiLU(),
+            nn.Linear(_SKETCH_WIDTH, math.prod(self._shape)),
+        )
+        self.doublings = nn.ModuleList(nn.Conv2d(sizes.sketch, sizes.sketch, 3, padding=1) for _ in range(doublings))
+        self.last = nn.Conv2d(sizes.sketch, sizes.sketch, 3, padding=1)
+        self.maps = nn.Conv2d(sizes.sketch, sizes.places, 1)
+        self.picture = nn.Conv2d(sizes.sketch, sizes.channels, 1)  # what it would draw itself: for training
+        for weight in self.maps.parameters():
+            nn.init.zeros_(weight)
+
+    def forward(self, whole: Tensor) -> Tensor:
+        """Features (B, channels, side, side) of conditions (B, D + C + 2)."""
+        x: Tensor = self.numbers(whole).view(-1, *self._shape)
+        for doubling in self.doublings:
+            x = functional.silu(doubling(functional.interpolate(functional.silu(x), scale_factor=2.0)))
+        return functional.silu(self.last(x))
 
 
 class DiffusionNetwork(nn.Module):
@@ -144,6 +180,7 @@ class DiffusionNetwork(nn.Module):
         self.no_identity = nn.Parameter(torch.zeros(sizes.tokens, sizes.token_width))
         self.no_told = nn.Parameter(torch.zeros(sizes.tokens, sizes.token_width))
         self.places = nn.Parameter(torch.randn(sizes.places, sizes.side, sizes.side))
+        self.sketch = Sketch(sizes) if sizes.sketch else None
 
     def read(self, conditions: Conditions) -> Read:
         """What `forward` is told."""
@@ -157,7 +194,14 @@ class DiffusionNetwork(nn.Module):
         of_person = torch.where(knows_identity[..., None], of_person, self.no_identity.to(of_person.dtype))
         of_picture = torch.where(knows_told[..., None], of_picture, self.no_told.to(of_picture.dtype))
         whole = torch.cat((identity, told, knows_identity.to(dtype), knows_told.to(dtype)), 1)
-        return Read(torch.cat((of_person, of_picture), 1), whole)
+        sketch = None if self.sketch is None else self.sketch(whole)
+        return Read(torch.cat((of_person, of_picture), 1), whole, sketch)
+
+    def sketched(self, read: Read) -> Tensor | None:
+        """The pictures float32 (B, 3, H, H) that a sketch alone would make; None where there is none."""
+        if self.sketch is None or read.sketch is None:
+            return None
+        return functional.pixel_shuffle(self.sketch.picture(read.sketch).float(), self.sizes.patch)
 
     def forward(self, mixed: Tensor, noise_share: Tensor, read: Read) -> Tensor:
         """Pictures float32 (B, 3, H, H), mostly within [-1, 1], of mixtures of pictures and noise (B, 3, H, H).
@@ -165,7 +209,10 @@ class DiffusionNetwork(nn.Module):
         `noise_share` (B,) is t of `synth.renderers.diffusion.sampling`.
         """
         folded = functional.pixel_unshuffle(mixed.to(self.places.dtype), self.sizes.patch)
-        seen = torch.cat((folded, self.places.expand(len(folded), -1, -1, -1)), 1)
+        maps = self.places.expand(len(folded), -1, -1, -1)
+        if self.sketch is not None and read.sketch is not None:
+            maps = maps + self.sketch.maps(read.sketch).to(maps.dtype)
+        seen = torch.cat((folded, maps), 1)
         seen = seen.contiguous(memory_format=torch.channels_last)
         clean: Tensor = self.unet(seen, noise_share * _TIMES, read.tokens, class_labels=read.whole, return_dict=False)[
             0

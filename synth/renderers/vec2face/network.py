@@ -146,12 +146,13 @@ class FeatureAutoencoder(nn.Module):
     ) -> Tensor:
         """Pictures float (B, 3, 112, 112), RGB, mostly within [-1, 1], of features (B, D) at their full length.
 
-        `condition` (B, W), where there is one, fills the masked places instead of the feature's own token. `grain` is
-        noise for decoders that draw from it (`synth.renderers.vec2face.pixels`).
+        `condition` (B, W), where there is one, fills the masked places instead of the feature's own token, and decoders
+        of pixels that are told of it hear it again; `grain` is noise for those that draw from it
+        (`synth.renderers.vec2face.pixels`).
         """
         latent = self.decode(self.encode(feature, mask), mask, condition)
         grid = latent.transpose(1, 2).reshape(len(latent), -1, _SIDE, _SIDE)
-        picture: Tensor = self.im_decoder(grid, grain)
+        picture: Tensor = self.im_decoder(grid, grain, condition)
         return picture
 
     def encode(self, feature: Tensor, mask: TokenMask) -> Tensor:

@@ -3,7 +3,9 @@
 Networks of our own are smaller, and their finest maps are half the picture's size: the last convolution then gives the
 2 x 2 pixels of each place at once (pixel shuffle). They can also be given noise, "grain", from which they draw what no
 token foretells, such as single hairs; without it networks fill such places with grids (Karras et al., "A style-based
-generator architecture", CVPR 2019).
+generator architecture", CVPR 2019). And they can be told the condition once more: it scales and shifts the maps of
+every level, since what is rare, a hat or glasses, is learnt slowly through tokens alone (Perez et al., "FiLM", AAAI
+2018).
 
 Source: Esser et al., "Taming Transformers for High-Resolution Image Synthesis", CVPR 2021; constants of
 `configs/vec2face/vqgan.yaml` in HaiyuWu/Vec2Face (MIT). This module does not know what the grid says.
@@ -31,6 +33,7 @@ class PixelSizes:
     groups: int = 32  # of channels that are normalised together
     shuffle: int = 1  # pixels along each side of a place of the finest maps
     grain: int = 0  # maps of noise that the two finest levels are given
+    told: int = 0  # W, the width of a condition that scales and shifts the maps of every level
 
 
 def _norm(channels: int, groups: int) -> nn.GroupNorm:
@@ -72,15 +75,19 @@ class Upsample(nn.Module):
 
 
 class _Level(nn.Module):
-    def __init__(self, widths: list[int], groups: int, upsample: bool) -> None:
-        """`widths`: channels that come in, and after each block."""
+    def __init__(self, widths: list[int], groups: int, upsample: bool, told: int) -> None:
+        """`widths`: channels that come in, and after each block; `told`: the width of a condition, or 0."""
         super().__init__()
         after = widths[-1]
         self.block = nn.Sequential(*(_Residual(*pair, groups) for pair in pairwise(widths)))
+        self.told = nn.Linear(told, 2 * after) if told else None
         self.upsample = Upsample(after) if upsample else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
         y: Tensor = self.block(x)
+        if self.told is not None and condition is not None:
+            scale, shift = self.told(condition)[..., None, None].chunk(2, 1)
+            y = y * (1 + scale) + shift
         return y if self.upsample is None else self.upsample(y)
 
 
@@ -105,7 +112,7 @@ class PixelDecoder(nn.Module):
         self.mid = _Middle(widths[-1], sizes.groups)
         before = [*widths[1:], widths[-1]]
         self.up = nn.ModuleList(
-            _Level([before[level], *[widths[level]] * sizes.blocks], sizes.groups, upsample=level > 0)
+            _Level([before[level], *[widths[level]] * sizes.blocks], sizes.groups, level > 0, sizes.told)
             for level in range(len(widths))
         )
         self.norm_out = _norm(widths[0], sizes.groups)
@@ -115,26 +122,27 @@ class PixelDecoder(nn.Module):
         )
         self._shuffle = sizes.shuffle
 
-    def forward(self, grid: Tensor, grain: Tensor | None = None) -> Tensor:
+    def forward(self, grid: Tensor, grain: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """Pictures float (B, 3, 16 H, 16 W), mostly within [-1, 1], of a grid (B, channels, H, W).
 
-        `grain` (B, maps, h, w), of unit variance and as large as the finest maps, for networks that have any.
+        `grain` (B, maps, h, w), of unit variance and as large as the finest maps, and `condition` (B, W), for networks
+        that have any use for them.
         """
-        return self.fine(self.coarse(grid), grain)
+        return self.fine(self.coarse(grid, condition), grain, condition)
 
-    def coarse(self, grid: Tensor) -> Tensor:
+    def coarse(self, grid: Tensor, condition: Tensor | None = None) -> Tensor:
         """The first part, where weights are large and maps small: all but the three finest levels."""
         x: Tensor = self.mid(self.conv_in(grid))
         for level in reversed(self.up[_FINE:]):
-            x = level(x)
+            x = level(x, condition)
         return x
 
-    def fine(self, x: Tensor, grain: Tensor | None = None) -> Tensor:
+    def fine(self, x: Tensor, grain: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """The rest, where weights are small and maps large."""
         for number in reversed(range(min(_FINE, len(self.up)))):
             if grain is not None and number < len(self.grain):
                 # Means of n x n numbers, n times as large, vary as much as single ones.
                 x = x + self.grain[number](functional.avg_pool2d(grain, 2**number) * 2**number)
-            x = self.up[number](x)
+            x = self.up[number](x, condition)
         picture: Tensor = self.conv_out(functional.silu(self.norm_out(x)))
         return picture if self._shuffle == 1 else functional.pixel_shuffle(picture, self._shuffle)

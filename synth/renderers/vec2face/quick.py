@@ -81,12 +81,17 @@ class OneByOne(nn.Module):
         super().__init__()
         self.decoder = decoder
 
-    def forward(self, grid: Tensor, grain: Tensor | None = None) -> Tensor:
+    def forward(self, grid: Tensor, grain: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """As the decoder does."""
-        grid = grid.contiguous(memory_format=torch.channels_last)
-        coarse = self.decoder.coarse(grid)
-        rows = [slice(row, row + 1) for row in range(len(grid))]
-        return torch.cat([self.decoder.fine(coarse[row], None if grain is None else grain[row]) for row in rows])
+        coarse = self.decoder.coarse(grid.contiguous(memory_format=torch.channels_last), condition)
+
+        def one(number: int) -> Tensor:
+            row = slice(number, number + 1)
+            return self.decoder.fine(
+                coarse[row], None if grain is None else grain[row], None if condition is None else condition[row]
+            )
+
+        return torch.cat([one(number) for number in range(len(grid))])
 
 
 def quicken_training(network: FeatureAutoencoder) -> None:

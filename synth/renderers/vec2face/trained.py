@@ -3,7 +3,8 @@
 As in Vec2Face+ a condition fills the places of masked and dropped tokens, and few tokens are kept, which carry the
 person. The condition is the sum of what the picture of landmarks says and of what is told in numbers: attributes
 (`synth.conditions`), and a style, random numbers that stand for what no attribute says (how the background is laid out,
-the colours of clothes, how hair falls). The finest maps are given noise, "grain", to draw single hairs from. The
+the colours of clothes, how hair falls). The decoder of pixels hears the condition once more, at every level, and the
+finest maps are given noise, "grain", to draw single hairs from. The
 landmarks are those of the mean head in the wanted pose and expression, so that they say nothing of the person; by how
 much a person's own lie elsewhere, a readout tells.
 
@@ -75,6 +76,7 @@ class ToldVec2Face(nn.Module):
         self.told = nn.Sequential(
             nn.Linear(sizes.told + sizes.style, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
         )
+        self.told_straight = nn.Linear(sizes.told, width, bias=False) if sizes.autoencoder.pixels.told else None
         self.elsewhere = nn.Sequential(
             nn.Linear(sizes.dimension + sizes.told, _READOUT_WIDTH), nn.SiLU(), nn.Linear(_READOUT_WIDTH, 10)
         )
@@ -84,8 +86,9 @@ class ToldVec2Face(nn.Module):
         weight = self.pose.linear.weight
         pictures = dotted(points, SIDE_PX).permute(0, 3, 1, 2).to(weight.dtype).div_(127.5).sub_(1)
         posed: Tensor = self.pose(pictures.contiguous())
-        spoken: Tensor = self.told(torch.cat((told, style), 1).to(weight.dtype))
-        return posed + spoken
+        told, style = told.to(weight.dtype), style.to(weight.dtype)
+        spoken: Tensor = self.told(torch.cat((told, style), 1))
+        return posed + spoken if self.told_straight is None else posed + spoken + self.told_straight(told)
 
     def forward(self, vector: Tensor, mask: TokenMask, condition: Tensor, grain: Tensor | None) -> Tensor:
         """Pictures float (B, 3, 112, 112), RGB, mostly within [-1, 1], of unit vectors (B, D).

@@ -6,16 +6,12 @@ told by the frozen encoder's embedding, half of the time of this picture, half o
 Person and attributes are each left out now and then, so that both can be guided. On a part of each batch the encoder
 also looks at the predicted pictures, which must show the person: the nearer, the less noise there was.
 
-Predicting from mixtures with the truth is not drawing: there the person can be seen through the noise. So some pictures
-are also drawn from noise alone, for vectors of nobody's pictures, up to a step by chance; the encoder looks at what is
-predicted there, and that step alone is learned from. They need come no nearer to their vectors than the training's
-pictures with the same attributes come to their people, and steps with much noise are not learned from: there poses are
-laid out, and the network would turn all faces to the front, and leave glasses and hats away, to please the encoder.
+The network's sketch, what person and attributes alone tell, learns beside: to look like the picture made small, to show
+the person, and to show what a reader of attributes finds in real pictures of that size.
 
 Sources: Liu et al., "Flow straight and fast", ICLR 2023, arXiv 2209.03003; Esser et al., "Scaling rectified flow
 transformers", ICML 2024, arXiv 2403.03206, for the law; Li and He, arXiv 2511.13720, for what is predicted, and its
-loss; Clark et al., "Directly fine-tuning diffusion models on differentiable rewards", ICLR 2024, arXiv 2309.17400, for
-learning from drawn pictures by one step.
+loss.
 
 Shapes: B pictures, H x H pixels, D dimensions.
 """
@@ -33,17 +29,25 @@ from synth import conditions
 from synth.backend import Backend
 from synth.encoders.settings import TrainedSettings
 from synth.encoders.trained import TrainedEncoder
-from synth.renderers.diffusion.network import SIDE_PX, Conditions, DiffusionNetwork, DiffusionSizes, describe_network
-from synth.renderers.diffusion.sampling import Step, flow_steps, sample
-from synth.renderers.settings import FlowSampler
+from synth.renderers.diffusion.network import (
+    SKETCH_PX,
+    Conditions,
+    DiffusionNetwork,
+    DiffusionSizes,
+    describe_network,
+    enlarged,
+)
 from synth.training.descent import Average, Descent, Moment
-from synth.training.draw import Draw
 from synth.training.features import features_of
 from synth.training.loop import drawn_from
+from synth.training.losses import structural_likeness
 from synth.training.material import Examples, Material
 from synth.training.perception import Jitter
+from synth.training.reading import AttributeReader
 from synth.training.settings import DiffusionTraining
 from synth.training.start import begin_at
+
+_STRUCTURE = 0.3  # weight of SSIM in the error of a sketch
 
 
 class DiffusionTrainee:
@@ -71,15 +75,24 @@ class DiffusionTrainee:
         )
         with drawn_from(settings.seed, "diffusion"):
             self.network = DiffusionNetwork(self._sizes)
+            self.reader = AttributeReader(self._told.cpu(), settings.reader_channels)
         begin_at(settings.start, self.network, settings.kind, self.description())
-        self.network.to(self._device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        for network in (self.network, self.reader):
+            network.to(self._device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self._average = Average(self.network, settings.average)
         self._descent = Descent([self.network], settings)
+        self._reader_descent = Descent([self.reader], settings)
 
     @property
     def parts(self) -> Mapping[str, Any]:
-        """The network, its average, and the descent."""
-        return {"network": self.network, "average": self._average, "descent": self._descent}
+        """The networks, the average, and their descents."""
+        return {
+            "network": self.network,
+            "average": self._average,
+            "reader": self.reader,
+            "descent": self._descent,
+            "reader_descent": self._reader_descent,
+        }
 
     def step(self, examples: Examples, moment: Moment) -> dict[str, Tensor]:
         """One step; logs the loss, the mean error of a pixel, the cosine of the pictures that the encoder looked at."""
@@ -92,7 +105,6 @@ class DiffusionTrainee:
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             read = self.network.read(told)
             clean = self.network(mixed, share, read)
-            sketched = self.network.sketched(read)
         error = (clean - pictures).square().mean((1, 2, 3))
         loss = (error / share.clamp(min=self._settings.least_noise).square()).mean()
         found = {"loss": loss.detach(), "pixel": error.detach().mean().sqrt()}
@@ -101,19 +113,13 @@ class DiffusionTrainee:
             cosine = self._cosine(clean[:count], rows[:count], moment.generator)
             loss = loss + self._settings.likeness * ((1 - cosine) * (1 - share[:count])).mean()
             found["cosine"] = cosine.detach().mean()
-        if sketched is not None:
-            error = (sketched - pictures).abs().mean()
-            found["sketched"] = error.detach()
-            if count:
-                cosine = self._cosine(sketched[:count], rows[:count], moment.generator)
-                error = error + self._settings.likeness * (1 - cosine).mean()
-                found["cosine_sketched"] = cosine.detach().mean()
-            loss = loss + self._settings.sketched * error
-        if moment.share >= self._settings.likeness_from and (count := self._drawn(len(rows))):
-            cosine = self._drawn_cosine(rows[:count], moment.generator)
-            due = self._features.reached(rows[:count], self._identity[rows[:count]])
-            loss = loss + self._settings.drawn * (due - cosine).relu().mean()
-            found["cosine_drawn"] = cosine.detach().mean()
+        if read.sketch is not None:
+            of_sketch = self._sketched(read.sketch, pictures, rows, told, moment.generator)
+            found |= {name: value.detach() for name, value in of_sketch.items()}
+            weighed = of_sketch["sketch"] + self._settings.attributes * of_sketch["unread"]
+            weighed = weighed + self._settings.likeness * (1 - of_sketch["cosine_sketch"])
+            loss = loss + self._settings.sketched * weighed
+            found["misread"] = self._teach_reader(pictures, rows, moment)
         found["gradient"] = self._descent.step(loss, moment)
         self._average.update(self.network, moment)
         return found
@@ -144,37 +150,39 @@ class DiffusionTrainee:
         """How many of a batch the encoder looks at."""
         return round(count * self._settings.likeness_share) if self._settings.likeness > 0 else 0
 
-    def _drawn(self, count: int) -> int:
-        """How many pictures are drawn from noise beside a batch."""
-        return round(count * self._settings.drawn_share) if self._settings.drawn > 0 else 0
-
-    def _drawn_cosine(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """Between wanted vectors and pictures that are drawn with the attributes of some rows: float32 (B,)."""
-        draw, steps = (
-            Draw(generator, self._device),
-            flow_steps(FlowSampler(steps=self._settings.drawn_steps, guidance=1)),
-        )
-        wanted, known = (
-            self._features.nobodies(len(rows), draw),
-            torch.ones(len(rows), dtype=torch.bool, device=rows.device),
-        )
-        noise = draw.normal(len(rows), 3, SIDE_PX, SIDE_PX)
-        learnt = [number for number, step in enumerate(steps) if step.noise_share <= self._settings.drawn_noise]
-        last = learnt[int(draw.whole(len(learnt)))] if learnt else len(steps) - 1
-
-        def predict(mixed: Tensor, step: Step) -> Tensor:
-            shares = mixed.new_full((len(mixed),), step.noise_share)
-            return self.network(mixed, shares, self.network.read(told))  # type: ignore[no-any-return]
-
+    def _sketched(
+        self, sketch: Tensor, pictures: Tensor, rows: Tensor, told: Conditions, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """What sketches (B, 3, S, S) lack of pictures, what a reader misses in them, whom they show: a number each."""
+        small, large = _small(pictures), enlarged(sketch)
+        grey, grey_small = sketch.float().mean(1, keepdim=True), small.mean(1, keepdim=True)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            told = Conditions(wanted, self._told[rows], known, known)
+            read = self.reader.noisy(large, generator)
             with torch.no_grad():
-                mixed = sample(steps[:last], noise, predict)
-            seen = self._encoder.features(Jitter.drawn(generator, self._device)(predict(mixed, steps[last])))
-        return functional.cosine_similarity(seen.float(), wanted, dim=1)
+                readable = self.reader.noisy(enlarged(small), generator)
+        found = {
+            "sketch": (sketch - small).abs().mean() + _STRUCTURE * (1 - structural_likeness(grey, grey_small)),
+            "unread": ((read - readable).square().mean(1) * told.knows_told).mean(),
+        }
+        count = max(self._looked_at(len(rows)), 1)
+        cosine = self._cosine(large[:count], rows[:count], generator)
+        found["cosine_sketch"] = torch.where(told.knows_identity[:count], cosine, 1.0).mean()
+        return found
+
+    def _teach_reader(self, pictures: Tensor, rows: Tensor, moment: Moment) -> Tensor:
+        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+            readings = self.reader.noisy(enlarged(_small(pictures)), moment.generator)
+        loss = self.reader.misread(readings, self._told[rows])
+        self._reader_descent.step(loss, moment)
+        return loss.detach()
 
     def _cosine(self, clean: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
         """Between what the encoder sees in predicted pictures and in those that they should be: float32 (B,)."""
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             seen = self._encoder.features(Jitter.drawn(generator, self._device)(clean))
         return functional.cosine_similarity(seen.float(), self._features.own[rows].float(), dim=1)
+
+
+def _small(pictures: Tensor) -> Tensor:
+    """Pictures (B, 3, H, H) of the sketch's size."""
+    return functional.interpolate(pictures, size=(SKETCH_PX, SKETCH_PX), mode="area")

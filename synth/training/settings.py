@@ -155,7 +155,7 @@ class DiffusionShape(Section):
     token_width: int = Field(128, ge=8)
     places: int = Field(8, ge=0, description="learned maps of where a place is")
     patch: int = Field(4, ge=1, description="side in pixels of what becomes one place")
-    sketch: int = Field(48, ge=0, description="channels of the decoder that sketches what conditions alone tell")
+    sketch: int = Field(40, ge=0, description="channels of the decoder that sketches what conditions alone tell")
 
 
 class DiffusionTraining(TrainingSection):
@@ -171,12 +171,10 @@ class DiffusionTraining(TrainingSection):
     noise_mean: float = Field(0.4, description="of the logit of the share of noise: above zero, more noise")
     noise_std: float = Field(1.0, gt=0)
     least_noise: float = Field(0.05, gt=0, le=1, description="share of noise below which errors count no more")
-    sketched: float = Field(0.5, ge=0, description="weight of the error of the sketch, as a picture of its own")
+    sketched: float = Field(0.5, ge=0, description="weight of the sketch's losses, as of a picture of its own")
+    attributes: float = Field(0.5, ge=0, description="in these, of attributes that a reader misses in the sketch")
+    reader_channels: int = Field(24, ge=4, description="of the network that reads attributes off pictures")
     likeness: float = Field(0.5, ge=0, description="weight of the encoder's look at predicted pictures")
     likeness_share: float = Field(0.25, ge=0, le=1, description="share of each batch that it looks at")
     likeness_from: float = Field(0.3, ge=0, le=1, description="share of the steps before it begins")
-    drawn: float = Field(0.2, ge=0, description="weight of its look at pictures drawn from noise, for other vectors")
-    drawn_share: float = Field(0.2, ge=0, le=1, description="how many are drawn for a step, as a share of a batch")
-    drawn_steps: int = Field(6, ge=1, le=50, description="in which a whole picture would be drawn")
-    drawn_noise: float = Field(0.4, gt=0, le=1, description="share of noise above which no step is learned from")
     average: float = Field(0.999, ge=0, lt=1, description="kept per step of the slow average that is exported")

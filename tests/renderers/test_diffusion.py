@@ -20,7 +20,7 @@ from synth import conditions
 from synth.backend import Backend
 from synth.network_file import header
 from synth.renderer import Equipment, Views, open_renderer, renderer_class
-from synth.renderers.diffusion.network import Conditions, DiffusionNetwork, DiffusionSizes, describe_network
+from synth.renderers.diffusion.network import Conditions, DiffusionNetwork, DiffusionSizes, describe_network, enlarged
 from synth.renderers.diffusion.quick import QuickGroupNorm, quicken
 from synth.renderers.diffusion.sampling import Step, flow_steps, noise_shares, sample
 from synth.renderers.settings import DiffusionSettings, FlowSampler
@@ -31,7 +31,7 @@ DIMENSION = 16
 KNOWN = conditions.CONDITIONS
 TINY = DiffusionSizes(
     DIMENSION, conditions.width(KNOWN), widths=(8, 16), attention_from=1, heads=2, groups=4, tokens=2, token_width=8,
-    places=2, patch=8, sketch=4,
+    places=2, patch=8, sketch=8,
 )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def wanting(weights: Path, conditions: tuple[str, ...] | None = None, **sampler: Any) -> DiffusionSettings:
-    steps = FlowSampler(**{"steps": 3, **sampler})
+    steps = FlowSampler(**{"steps": 3, "begin": 1, **sampler})
     return DiffusionSettings(weights=str(weights), conditions=conditions, sampler=steps)
 
 
@@ -97,7 +97,7 @@ def test_second_order_steps_are_those_of_diffusers(count: int, shift: float) -> 
         use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=shift, final_sigmas_type="zero"
     )
     scheduler.set_timesteps(count)
-    steps = flow_steps(FlowSampler(steps=count, shift=shift))
+    steps = flow_steps(FlowSampler(steps=count, shift=shift, begin=1))
     given = sample(steps, noise, lambda x, step: imagined(x, step.noise_share))
     assert torch.allclose(given, by_scheduler(scheduler, noise), atol=2e-4)
 
@@ -108,7 +108,7 @@ def test_first_order_steps_are_those_of_diffusers(count: int, shift: float) -> N
     noise = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(2))
     scheduler = FlowMatchEulerDiscreteScheduler()
     scheduler.set_timesteps(sigmas=noise_shares(count, shift)[:-1])
-    steps = flow_steps(FlowSampler(steps=count, shift=shift, solver="euler"))
+    steps = flow_steps(FlowSampler(steps=count, shift=shift, begin=1, solver="euler"))
     given = sample(steps, noise, lambda x, step: imagined(x, step.noise_share))
     assert torch.allclose(given, by_scheduler(scheduler, noise), atol=2e-4)
 
@@ -116,15 +116,22 @@ def test_first_order_steps_are_those_of_diffusers(count: int, shift: float) -> N
 def test_a_network_that_knows_the_picture_ends_with_it() -> None:
     picture = torch.rand(1, 3, 4, 4)
     for solver in ("dpm", "euler"):
-        steps = flow_steps(FlowSampler(steps=5, solver=solver))
+        steps = flow_steps(FlowSampler(steps=5, begin=1, solver=solver))
         assert torch.allclose(sample(steps, torch.randn(1, 3, 4, 4), lambda *_: picture), picture, atol=1e-5)
 
 
 def test_steps_say_when_the_person_is_told_and_when_they_are_guided() -> None:
-    steps = flow_steps(FlowSampler(steps=10, guidance=2, guided=(0.25, 0.65), late_identity=0.45))
+    steps = flow_steps(FlowSampler(steps=10, begin=1, guidance=2, guided=(0.25, 0.65), late_identity=0.45))
     assert [step.knows_identity for step in steps] == [False] * 4 + [True] * 6
     assert [step.guided for step in steps] == [False] * 4 + [True] * 4 + [False] * 2
     assert not any(step.guided for step in flow_steps(FlowSampler(guidance=1, guided=(0, 1))))
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_steps_begin_with_the_share_of_noise_that_was_asked_for(shift: float) -> None:
+    shares = [step.noise_share for step in flow_steps(FlowSampler(steps=4, begin=0.6, shift=shift))]
+    assert shares[0] == pytest.approx(0.6)
+    assert shares == sorted(shares, reverse=True)
 
 
 def test_ten_looks_at_most_by_default() -> None:
@@ -296,7 +303,7 @@ def test_the_cost_counts_every_look(weights: Path, tmp_path: Path) -> None:
     assert two is not None
     assert guided is not None
     reading = 2 * one.flops_per_picture - two.flops_per_picture  # done once, whatever the steps
-    assert 0 < reading < 0.1 * one.flops_per_picture
+    assert 0 < reading < 0.7 * one.flops_per_picture  # the sketch of a tiny network weighs more than its steps
     assert guided.flops_per_picture == pytest.approx(two.flops_per_picture, rel=1e-6)
     assert one.parameter_bytes == 4 * sum(w.numel() for w in load_file(weights).values())
     assert kind.cost(wanting(tmp_path / "lost.safetensors"), backend, {}) is None
@@ -313,7 +320,7 @@ def test_sizes_that_do_not_go_together_are_refused() -> None:
     for changes in ({"widths": (8, 8, 8)}, {"widths": (6, 8)}, {"widths": ()}, {"patch": 5}):
         with pytest.raises(ValueError, match=r"px are not patches|widths must be multiples"):
             dataclasses.replace(TINY, **changes)
-    with pytest.raises(ValueError, match="a sketch is drawn on maps of places"):
+    with pytest.raises(ValueError, match="a sketch needs places, an even patch"):
         dataclasses.replace(TINY, places=0)
 
 
@@ -326,21 +333,34 @@ def test_a_sketch_is_laid_out_from_conditions_alone_and_reaches_the_picture() ->
     mixed, share = torch.zeros(2, 3, 112, 112), torch.ones(2)
     with torch.no_grad():
         read = network.read(told)
-        sketched = network.sketched(read)
-        assert sketched is not None
-        assert sketched.shape == (2, 3, 112, 112)
-        assert float((sketched[0] - sketched[1]).abs().max()) > 1e-4
+        assert read.sketch is not None
+        assert read.sketch.shape == (2, 3, 56, 56)
+        assert float((read.sketch[0] - read.sketch[1]).abs().max()) > 1e-4
         before = network(mixed, share, read)
         assert torch.equal(before, network(mixed, share, dataclasses.replace(read, sketch=None)))  # says nothing yet
         assert network.sketch is not None
         torch.nn.init.normal_(network.sketch.maps.weight)
         assert float((network(mixed, share, read) - before).abs().max()) > 1e-4
-    without = DiffusionNetwork(dataclasses.replace(TINY, sketch=0))
-    assert without.sketched(without.read(told)) is None
+    assert DiffusionNetwork(dataclasses.replace(TINY, sketch=0)).read(told).sketch is None
+
+
+def test_drawing_begins_on_the_sketch(weights: Path) -> None:
+    settings = wanting(weights, steps=1, begin=0.01, guidance=1)
+    views = views_of(settings, 1)
+    network = DiffusionNetwork(TINY)
+    network.load_state_dict(load_file(weights))
+    known = torch.ones(1, dtype=torch.bool)
+    noise = random.normals(views.key, random.noise_index(views.key, "diffusion"), 3 * 112 * 112).view(1, 3, 112, 112)
+    with torch.no_grad():
+        read = network.read(Conditions(views.vector, conditions.told(KNOWN, views.attributes), known, known))
+        assert read.sketch is not None
+        clean = network(0.99 * enlarged(read.sketch) + 0.01 * noise, torch.full((1,), 0.01), read)
+    due = ((clean.clamp(-1, 1) + 1) * 127.5).round().permute(0, 2, 3, 1)
+    assert (drawn(settings, views).float() - due).abs().max() <= 1
 
 
 def test_a_step_is_a_line_between_mixture_and_picture() -> None:
-    first = flow_steps(FlowSampler(steps=4, guidance=1))[0]
+    first = flow_steps(FlowSampler(steps=4, begin=1, guidance=1))[0]
     assert first == Step(0.999, pytest.approx(0.75), pytest.approx(0.25), 0.0, knows_identity=True, guided=False)
 
 

@@ -4,15 +4,17 @@ A picture is folded by `patch`: 112 px of 3 colours become 28 x 28 places of 48 
 UNet predicts the picture itself, not noise (Li and He, "Back to basics: let denoising generative models denoise", arXiv
 2511.13720). It is told the conditions twice: as tokens that it attends to, and as numbers that scale and shift its
 channels together with the time, from which it learns fastest. Maps that are learned with the weights tell every place
-where it is; onto these a small decoder sketches what the conditions alone tell, once for all steps, so that a face
-holds together where there is nothing but noise yet. This module does not know how pictures are sampled, nor how the
-network is trained.
+where it is.
 
-Shapes: B pictures, H x H pixels, D dimensions of an embedding, C numbers that tell attributes (`synth.conditions`), K
-tokens of A numbers.
+Where there is nothing but noise yet, a small network lays out faces that do not hold together. So a sketch comes first:
+a picture of half the size that a decoder makes of the conditions alone, as good as what they tell. It is added to the
+maps of places, and drawing may begin in a mixture of it and noise (Zheng et al., "Truncated diffusion probabilistic
+models", ICLR 2023). This module does not know how pictures are sampled, nor how the network is trained.
+
+Shapes: B pictures, H x H pixels, S x S of the sketch, D dimensions of an embedding, C numbers that tell attributes
+(`synth.conditions`), K tokens of A numbers.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
@@ -24,9 +26,11 @@ from torch.nn import functional
 
 from samplers.errors import MissingPackageError
 from synth.renderers.diffusion.quick import quicken
+from synth.renderers.vec2face.pixels import PixelDecoder, PixelSizes
 
 SIDE_PX: Final = 112
-_SKETCH_WIDTH: Final = 256
+SKETCH_PX: Final = 56
+_SKETCH_WIDTH, _SKETCH_GRID, _SKETCH_SIDE, _SKETCH_GROUPS = 192, 32, 7, 8
 _TIMES: Final = 1000.0  # the UNet's embedding of time is made for numbers up to this
 
 
@@ -45,7 +49,7 @@ class DiffusionSizes:
     token_width: int = 128
     places: int = 8  # learned maps of where a place is
     patch: int = 4  # side in pixels of what becomes one place
-    sketch: int = 0  # channels of the decoder that sketches on the maps of places; 0: there is none
+    sketch: int = 0  # channels of the sketch's finest maps; 0: there is none
 
     def __post_init__(self) -> None:
         """Raises ValueError for sizes that do not go together."""
@@ -54,8 +58,10 @@ class DiffusionSizes:
             raise ValueError(f"{SIDE_PX} px are not patches of {self.patch} px that can be halved {halvings} times")
         if any(width % self.groups or width % self.heads for width in self.widths):
             raise ValueError(f"widths must be multiples of {self.groups} groups and of {self.heads} heads")
-        if self.sketch and not self.places:
-            raise ValueError("a sketch is drawn on maps of places: set places above 0, or sketch to 0")
+        if self.sketch % _SKETCH_GROUPS or (self.sketch and (not self.places or self.patch % 2)):
+            raise ValueError(
+                f"a sketch needs places, an even patch, and channels that are multiples of {_SKETCH_GROUPS}"
+            )
 
     @property
     def side(self) -> int:
@@ -123,7 +129,7 @@ class Read:
 
     tokens: Tensor  # (B, K, A)
     whole: Tensor  # (B, D + C + 2)
-    sketch: Tensor | None  # (B, channels, side, side)
+    sketch: Tensor | None  # (B, 3, S, S)
 
     def beside(self, other: "Read") -> "Read":
         """These pictures, and behind them the other's."""
@@ -132,30 +138,38 @@ class Read:
 
 
 class Sketch(nn.Module):
-    """What conditions alone tell, laid out in the plane: features of the size of a folded picture."""
+    """A small picture of what conditions alone tell: a grid of 7 x 7 places, and Vec2Face's decoder of pixels."""
 
     def __init__(self, sizes: DiffusionSizes) -> None:
         super().__init__()
-        doublings = next(count for count in (2, 1, 0) if sizes.side % (1 << count) == 0)
-        self._shape = (sizes.sketch, sizes.side >> doublings, sizes.side >> doublings)
-        self.numbers = nn.Sequential(
-            nn.Linear(sizes.whole, _SKETCH_WIDTH),
-            nn.SiLU(),
-            nn.Linear(_SKETCH_WIDTH, math.prod(self._shape)),
+        self._fold = sizes.patch * SKETCH_PX // SIDE_PX
+        pixels = PixelSizes(
+            _SKETCH_GRID,
+            sizes.sketch,
+            factors=(1, 2, 2),
+            blocks=1,
+            groups=_SKETCH_GROUPS,
+            shuffle=2,
+            told=_SKETCH_WIDTH,
         )
-        self.doublings = nn.ModuleList(nn.Conv2d(sizes.sketch, sizes.sketch, 3, padding=1) for _ in range(doublings))
-        self.last = nn.Conv2d(sizes.sketch, sizes.sketch, 3, padding=1)
-        self.maps = nn.Conv2d(sizes.sketch, sizes.places, 1)
-        self.picture = nn.Conv2d(sizes.sketch, sizes.channels, 1)  # what it would draw itself: for training
+        self.read = nn.Sequential(nn.Linear(sizes.whole, _SKETCH_WIDTH), nn.SiLU())
+        self.grid = nn.Linear(_SKETCH_WIDTH, _SKETCH_GRID * _SKETCH_SIDE**2)
+        self.pixels = PixelDecoder(pixels)
+        self.maps = nn.Conv2d(3 * self._fold**2, sizes.places, 1)
         for weight in self.maps.parameters():
             nn.init.zeros_(weight)
 
     def forward(self, whole: Tensor) -> Tensor:
-        """Features (B, channels, side, side) of conditions (B, D + C + 2)."""
-        x: Tensor = self.numbers(whole).view(-1, *self._shape)
-        for doubling in self.doublings:
-            x = functional.silu(doubling(functional.interpolate(functional.silu(x), scale_factor=2.0)))
-        return functional.silu(self.last(x))
+        """Pictures (B, 3, S, S) of conditions (B, D + C + 2)."""
+        told = self.read(whole)
+        grid = self.grid(told).view(-1, _SKETCH_GRID, _SKETCH_SIDE, _SKETCH_SIDE)
+        picture: Tensor = self.pixels(grid.contiguous(memory_format=torch.channels_last), condition=told)
+        return picture
+
+    def spread(self, picture: Tensor) -> Tensor:
+        """What the maps of places are told of such pictures: (B, places, side, side)."""
+        maps: Tensor = self.maps(functional.pixel_unshuffle(picture, self._fold))
+        return maps
 
 
 class DiffusionNetwork(nn.Module):
@@ -197,12 +211,6 @@ class DiffusionNetwork(nn.Module):
         sketch = None if self.sketch is None else self.sketch(whole)
         return Read(torch.cat((of_person, of_picture), 1), whole, sketch)
 
-    def sketched(self, read: Read) -> Tensor | None:
-        """The pictures float32 (B, 3, H, H) that a sketch alone would make; None where there is none."""
-        if self.sketch is None or read.sketch is None:
-            return None
-        return functional.pixel_shuffle(self.sketch.picture(read.sketch).float(), self.sizes.patch)
-
     def forward(self, mixed: Tensor, noise_share: Tensor, read: Read) -> Tensor:
         """Pictures float32 (B, 3, H, H), mostly within [-1, 1], of mixtures of pictures and noise (B, 3, H, H).
 
@@ -211,7 +219,7 @@ class DiffusionNetwork(nn.Module):
         folded = functional.pixel_unshuffle(mixed.to(self.places.dtype), self.sizes.patch)
         maps = self.places.expand(len(folded), -1, -1, -1)
         if self.sketch is not None and read.sketch is not None:
-            maps = maps + self.sketch.maps(read.sketch).to(maps.dtype)
+            maps = maps + self.sketch.spread(read.sketch).to(maps.dtype)
         seen = torch.cat((folded, maps), 1)
         seen = seen.contiguous(memory_format=torch.channels_last)
         clean: Tensor = self.unet(seen, noise_share * _TIMES, read.tokens, class_labels=read.whole, return_dict=False)[
@@ -228,3 +236,8 @@ def describe_network(sizes: DiffusionSizes, conditions: Mapping[str, Any]) -> di
         "dimension": sizes.dimension,
         "conditions": list(conditions),
     }
+
+
+def enlarged(sketch: Tensor) -> Tensor:
+    """Sketches (B, 3, S, S) as pictures float32 (B, 3, H, H)."""
+    return functional.interpolate(sketch.float(), size=(SIDE_PX, SIDE_PX), mode="bilinear")

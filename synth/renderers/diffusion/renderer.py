@@ -1,6 +1,6 @@
 """Pixel diffusion of our own as a renderer: a person's embedding, and attributes, with noise from the picture's key.
 
-    vector, attributes -> conditions; key -> noise; UNet, step by step -> picture
+    vector, attributes -> conditions -> sketch; key -> noise; UNet, step by step from a mixture of both -> picture
 
 The vectors are unit embeddings of the encoder that the network was trained with (the built-in one), and the attributes
 are those of `synth.conditions`. Training is `synth.training.diffusion`. This module does not know the UNet.
@@ -24,7 +24,7 @@ from synth.cost import Cost, measured_cost
 from synth.files import at_hand
 from synth.network_file import NetworkFile, read_header
 from synth.renderer import Equipment, Portraits, Views, refuse_overflow
-from synth.renderers.diffusion.network import SIDE_PX, Conditions, DiffusionNetwork, DiffusionSizes
+from synth.renderers.diffusion.network import SIDE_PX, Conditions, DiffusionNetwork, DiffusionSizes, enlarged
 from synth.renderers.diffusion.sampling import Step, flow_steps, sample
 from synth.renderers.settings import DiffusionSettings, FlowSampler
 from synth.weights import load_weights, read_weights, refuse_unfit
@@ -35,7 +35,7 @@ _SHAPE = (3, SIDE_PX, SIDE_PX)
 class DiffusionRenderer:
     """Draws people from embeddings and attributes; see the module."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     attributes: ClassVar[Mapping[str, Attribute]] = conditions.CONDITIONS
 
     def __init__(
@@ -43,7 +43,8 @@ class DiffusionRenderer:
     ) -> None:
         """`declared` are the attributes that the network is told, in its order."""
         self._network, self._declared = network, declared
-        self._guidance, self._steps = sampler.guidance, flow_steps(sampler)
+        self._begin = sampler.begin if network.sketch is not None else 1.0
+        self._guidance, self._steps = sampler.guidance, flow_steps(sampler.model_copy(update={"begin": self._begin}))
         self._device = torch.device(device)
 
     @staticmethod
@@ -136,7 +137,9 @@ class DiffusionRenderer:
             without, toward = self._network(torch.cat((mixed, mixed)), share, both).chunk(2)
             return without + self._guidance * (toward - without)  # type: ignore[no-any-return]
 
-        return sample(self._steps, noise, predict)
+        sketch = (person if self._steps[0].knows_identity else nobody).sketch
+        mixed = noise if sketch is None or self._begin == 1 else torch.lerp(enlarged(sketch), noise, self._begin)
+        return sample(self._steps, mixed, predict)
 
 
 def _empty(settings: DiffusionSettings) -> tuple[DiffusionNetwork, Mapping[str, Attribute]]:

@@ -43,15 +43,19 @@ class Step:
     guided: bool  # whether it also looks without the person, to be led away from that
 
 
-def noise_shares(count: int, shift: float) -> list[float]:
-    """t before each step, and the zero after the last: even for a shift of 1, more at the noisy end for larger ones."""
-    even = [_MOST_NOISE * (1 - i / count) for i in range(count + 1)]
+def noise_shares(count: int, shift: float, begin: float = 1) -> list[float]:
+    """t before each step, and the zero after the last: even for a shift of 1, more at the noisy end for larger ones.
+
+    The first is `begin`; but all noise, 1, is nearly that.
+    """
+    first = _MOST_NOISE if begin == 1 else begin / (shift - (shift - 1) * begin)
+    even = [first * (1 - i / count) for i in range(count + 1)]
     return [shift * t / (1 + (shift - 1) * t) for t in even]
 
 
 def flow_steps(sampler: FlowSampler) -> list[Step]:
     """The steps of a sampler: `dpm` is of second order, but for the first and the last, which ends without noise."""
-    shares = noise_shares(sampler.steps, sampler.shift)
+    shares = noise_shares(sampler.steps, sampler.shift, sampler.begin)
     alone = math.floor(sampler.late_identity * sampler.steps)
     low, high = sampler.guided
     steps = []
@@ -66,9 +70,12 @@ def flow_steps(sampler: FlowSampler) -> list[Step]:
     return steps
 
 
-def sample(steps: Sequence[Step], noise: Tensor, predict: Callable[[Tensor, Step], Tensor]) -> Tensor:
-    """Pictures, from noise float32 (B, ...) of unit variance; `predict` gives those that it sees in a mixture."""
-    x, before = noise, noise  # what was before counts for nothing in the first step
+def sample(steps: Sequence[Step], mixed: Tensor, predict: Callable[[Tensor, Step], Tensor]) -> Tensor:
+    """Pictures, from mixtures float32 (B, ...) with the first step's share of noise, or nothing but noise.
+
+    `predict` gives the pictures that it sees in a mixture.
+    """
+    x, before = mixed, mixed  # what was before counts for nothing in the first step
     for step in steps:
         clean = predict(x, step)
         x = step.from_x * x + step.from_clean * clean

@@ -6,8 +6,8 @@ autoencoder. Losses compare pixels, structure, the amount of fine detail and the
 embedding with the vector, as far as real pictures go: with glasses, or from the side, nobody is quite like themselves,
 and a network that was asked for more would leave the glasses away. The rest, "sampled", gets vectors of nobody's
 pictures and a style by chance, as at rendering: of these the embedding alone is compared. In all of them a reader that
-learns beside must find the attributes that it finds in real pictures, and late in the training an adversary, which
-knows what was told, looks at them patch by patch.
+learns beside must find the attributes that it finds in real pictures, and late in the training an adversary looks at
+them patch by patch.
 
 The network that is exported is a slow average.
 
@@ -53,6 +53,7 @@ _GREY = (0.299, 0.587, 0.114)
 _FACE_PX, _FACE_WEIGHT = 26.0, 1.5  # width and height of the bell that says that pixels in the face count more
 _READOUT = 0.01  # weight of the squared error of landmarks, px
 _RAMP = 0.05  # share of the training over which the adversary's weight grows
+_KEEPING_UP = 2  # times the learning rate, of the adversary
 _LARGEST_WEIGHT = 1e3  # of the adversary's gradient: where it does not care yet, its noise is not blown up
 _ROWS_AT_ONCE = 4096
 
@@ -125,7 +126,7 @@ class Vec2FaceTrainee:
             _begin(self.network)
             self.posterior = StylePosterior(settings.shape.style)
             self.reader = AttributeReader(self._known.told.cpu(), settings.reader_channels)
-            self.adversary = PatchDiscriminator(settings.adversary_channels, self._sizes.told)
+            self.adversary = PatchDiscriminator(settings.adversary_channels)
         begin_at(settings.start, self.network, settings.kind, self.description())
         quicken_training(self.network.autoencoder)
         for network in (self.network, self.posterior, self.reader, self.adversary):
@@ -133,7 +134,7 @@ class Vec2FaceTrainee:
         self._average = Average(self.network, settings.average)
         self._descent = Descent([self.network, self.posterior], settings)
         self._reader_descent = Descent([self.reader], settings)
-        self._adversary_descent = Descent([self.adversary], settings)
+        self._adversary_descent = Descent([], settings, faster=[self.adversary], by=_KEEPING_UP)
 
     @property
     def parts(self) -> Mapping[str, Any]:
@@ -163,14 +164,14 @@ class Vec2FaceTrainee:
         found = self._compared(canvas, real, wish, moment.generator)
         total = torch.stack([self._weight(name) * value for name, value in found.items() if self._weight(name)]).sum()
         (gradient,) = torch.autograd.grad(total, canvas)
-        gradient, found["taken"] = self._with_adversary(drawn, canvas, gradient, wish.told, moment)
+        gradient, found["taken"] = self._with_adversary(drawn, canvas, gradient, moment)
         found["nats"] = wish.nats
         loss = (drawn * gradient).sum() + self._settings.weights.style * wish.nats
         found["landmarks"] = self._landmark_error(wish, rows)
         found["gradient"] = self._descent.step(loss + _READOUT * found["landmarks"], moment)
         self._average.update(self.network, moment)
         found["misread"] = self._teach_reader(real, wish.told, moment)
-        found["told_apart"] = self._teach_adversary(real, canvas.detach(), wish.told, moment)
+        found["told_apart"] = self._teach_adversary(real, canvas.detach(), moment)
         return {name: value.detach() for name, value in found.items()}
 
     def _wish(self, real: Tensor, rows: Tensor, moment: Moment) -> _Wish:
@@ -238,15 +239,13 @@ class Vec2FaceTrainee:
     def _weight(self, name: str) -> float:
         return float(getattr(self._settings.weights, name, 0.0))
 
-    def _with_adversary(
-        self, drawn: Tensor, canvas: Tensor, gradient: Tensor, told: Tensor, moment: Moment
-    ) -> tuple[Tensor, Tensor]:
+    def _with_adversary(self, drawn: Tensor, canvas: Tensor, gradient: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
         """The gradient at the pixels with the adversary's, and that loss."""
         along = (moment.share - self._settings.adversary_from) / _RAMP
         if along < 0 or not self._settings.weights.adversary:
             return gradient, torch.zeros((), device=self._device)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            taken = being_taken(self.adversary(canvas, told))
+            taken = being_taken(self.adversary(canvas))
         (other,) = torch.autograd.grad(taken, canvas)
         weight = self._settings.weights.adversary * min(along, 1.0) * self._length_ratio(drawn, gradient, other)
         return gradient + weight * other, taken
@@ -271,11 +270,11 @@ class Vec2FaceTrainee:
         self._reader_descent.step(loss, moment)
         return loss
 
-    def _teach_adversary(self, real: Tensor, drawn: Tensor, told: Tensor, moment: Moment) -> Tensor:
+    def _teach_adversary(self, real: Tensor, drawn: Tensor, moment: Moment) -> Tensor:
         if moment.share < self._settings.adversary_from or not self._settings.weights.adversary:
             return torch.zeros((), device=self._device)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            verdict_real, verdict_drawn = self.adversary(torch.cat((real, drawn)), told.repeat(2, 1)).chunk(2)
+            verdict_real, verdict_drawn = self.adversary(torch.cat((real, drawn))).chunk(2)
         loss = telling_apart(verdict_real, verdict_drawn)
         self._adversary_descent.step(loss, moment)
         return loss

@@ -151,9 +151,10 @@ def test_every_network_in_training_learns(data: Path, encoder: Path, tmp_path: P
         "told_apart",
     }
     for network, old in zip(networks, before, strict=True):
-        still = [name for name, p in network.named_parameters() if torch.equal(p, old[name])]
-        # What moves all verdicts alike gains on one side of the hinge what it loses on the other.
-        assert still == (["verdict.bias"] if network is trainee.adversary else [])
+        # What moves all verdicts alike may gain on one side of the hinge what it loses on the other.
+        moving = [name for name, _ in network.named_parameters() if name != "verdict.bias"]
+        learnt = dict(network.named_parameters())
+        assert [name for name in moving if torch.equal(learnt[name], old[name])] == []
 
 
 def test_styles_are_read_off_pictures_from_their_time_on(data: Path, encoder: Path, tmp_path: Path) -> None:
@@ -225,32 +226,19 @@ def test_alternating_pixels_are_no_fine_detail() -> None:
 
 def test_an_adversary_learns_to_tell_noise_from_nothing() -> None:
     with drawn_from(1, "adversary"):
-        judge = PatchDiscriminator(4, 2).train()
+        judge = PatchDiscriminator(4).train()
     descent = torch.optim.Adam(judge.parameters(), lr=0.01)
-    real, drawn, told = pictures(1), torch.zeros(2, 3, 112, 112), torch.eye(2)
+    real, drawn = pictures(1), torch.zeros(2, 3, 112, 112)
     losses = []
     for _ in range(30):
-        loss = telling_apart(judge(real, told), judge(drawn, told))
+        loss = telling_apart(judge(real), judge(drawn))
         descent.zero_grad()
         loss.backward()
         descent.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.6 * losses[0]
     with torch.no_grad():
-        assert float(being_taken(judge(real, told))) < float(being_taken(judge(drawn, told)))
-
-
-def test_an_adversary_learns_what_was_to_be_seen() -> None:
-    with drawn_from(1, "adversary"):
-        judge = PatchDiscriminator(4, 2).train()
-    descent = torch.optim.Adam(judge.parameters(), lr=0.01)
-    shown, told = torch.stack((torch.full((3, 112, 112), 0.5), torch.full((3, 112, 112), -0.5))), torch.eye(2)
-    for _ in range(60):
-        loss = telling_apart(judge(shown, told), judge(shown, told.flip(0)))  # the same pictures, otherwise told
-        descent.zero_grad()
-        loss.backward()
-        descent.step()
-    assert float(loss.detach()) < 1.5  # 2 where nothing is learned
+        assert float(being_taken(judge(real))) < float(being_taken(judge(drawn)))
 
 
 def test_a_reader_learns_what_is_shown_in_units_of_its_spread() -> None:

@@ -116,12 +116,12 @@ class DrawingWeights(Section):
 
     pixels: float = Field(1.0, ge=0, description="absolute differences, at three scales")
     structure: float = Field(0.3, ge=0, description="1 - SSIM of grey pictures")
-    texture: float = Field(0.5, ge=0, description="difference in the amount of fine detail")
+    texture: float = Field(0.1, ge=0, description="difference in the amount of fine detail")
     features: float = Field(0.5, ge=0, description="difference of the encoder's maps")
     attributes: float = Field(1.0, ge=0, description="difference of what is read off pictures, per number told")
     identity: float = Field(1.0, ge=0, description="cosine that a picture's embedding lacks of the wanted vector")
-    style: float = Field(2e-3, ge=0, description="for each nat by which pictures' styles tell more than chance")
-    adversary: float = Field(0.4, ge=0, description="length of its gradient at the last layer, in that of all others")
+    style: float = Field(3e-4, ge=0, description="for each nat by which pictures' styles tell more than chance")
+    adversary: float = Field(0.1, ge=0, description="length of its gradient at the last layer, in that of all others")
 
 
 class Vec2FaceTraining(TrainingSection):
@@ -168,13 +168,13 @@ class DiffusionTraining(TrainingSection):
     means: float = Field(0.5, ge=0, le=1, description="share of pictures drawn from their person's mean vector")
     drop_identity: float = Field(0.1, ge=0, le=1, description="chance that the person is not told")
     drop_attributes: float = Field(0.1, ge=0, le=1, description="chance that the attributes are not told")
-    noise_mean: float = Field(0.4, description="of the logit of the share of noise: above zero, more noise")
+    noise_mean: float = Field(0.0, description="of the logit of the share of noise: above zero, more noise")
     noise_std: float = Field(1.0, gt=0)
     least_noise: float = Field(0.05, gt=0, le=1, description="share of noise below which errors count no more")
     sketched: float = Field(0.5, ge=0, description="weight of the sketch's losses, as of a picture of its own")
     attributes: float = Field(0.5, ge=0, description="in these, of attributes that a reader misses in the sketch")
     reader_channels: int = Field(24, ge=4, description="of the network that reads attributes off pictures")
-    likeness: float = Field(0.5, ge=0, description="weight of the encoder's look at predicted pictures")
+    likeness: float = Field(1.0, ge=0, description="weight of the encoder's look at predicted pictures")
     likeness_share: float = Field(0.25, ge=0, le=1, description="share of each batch that it looks at")
-    likeness_from: float = Field(0.3, ge=0, le=1, description="share of the steps before it begins")
+    likeness_from: float = Field(0.0, ge=0, le=1, description="share of the steps before it begins")
     average: float = Field(0.999, ge=0, lt=1, description="kept per step of the slow average that is exported")

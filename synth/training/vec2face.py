@@ -53,6 +53,7 @@ _GREY = (0.299, 0.587, 0.114)
 _FACE_PX, _FACE_WEIGHT = 26.0, 1.5  # width and height of the bell that says that pixels in the face count more
 _READOUT = 0.01  # weight of the squared error of landmarks, px
 _RAMP = 0.05  # share of the training over which the adversary's weight grows
+_DIM = 0.1  # standard deviation of the noise through which the adversary looks
 _KEEPING_UP = 2  # times the learning rate, of the adversary
 _LARGEST_WEIGHT = 1e3  # of the adversary's gradient: where it does not care yet, its noise is not blown up
 _ROWS_AT_ONCE = 4096
@@ -245,7 +246,7 @@ class Vec2FaceTrainee:
         if along < 0 or not self._settings.weights.adversary:
             return gradient, torch.zeros((), device=self._device)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            taken = being_taken(self.adversary(canvas))
+            taken = being_taken(self.adversary(_noisy(canvas, moment.generator)))
         (other,) = torch.autograd.grad(taken, canvas)
         weight = self._settings.weights.adversary * min(along, 1.0) * self._length_ratio(drawn, gradient, other)
         return gradient + weight * other, taken
@@ -274,7 +275,8 @@ class Vec2FaceTrainee:
         if moment.share < self._settings.adversary_from or not self._settings.weights.adversary:
             return torch.zeros((), device=self._device)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            verdict_real, verdict_drawn = self.adversary(torch.cat((real, drawn))).chunk(2)
+            shown = _noisy(torch.cat((real, drawn)), moment.generator)
+            verdict_real, verdict_drawn = self.adversary(shown).chunk(2)
         loss = telling_apart(verdict_real, verdict_drawn)
         self._adversary_descent.step(loss, moment)
         return loss
@@ -311,6 +313,11 @@ def _begin(network: ToldVec2Face) -> None:
             nn.init.zeros_(weight)
     for weight in decoder.grain.parameters():
         nn.init.normal_(weight, std=0.05)  # at zero no loss would say whether more or less is better
+
+
+def _noisy(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """As the adversary sees them: so that it cannot be taken in by faint patterns."""
+    return pictures + _DIM * torch.randn(pictures.shape, generator=generator, device=pictures.device)
 
 
 def _grey(pictures: Tensor) -> Tensor:

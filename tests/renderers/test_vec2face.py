@@ -92,7 +92,7 @@ def test_the_published_numbers_in_the_published_order_of_operations(plus: bool) 
     assert torch.equal(mask.replaced, stored["replace_mask"][:, 1:])
     assert torch.equal(mask.kept, (~stored["drop_mask"]).nonzero()[:, 1].view(3, -1))
     decode = made.im_decoder.to(memory_format=torch.channels_last).forward
-    made.im_decoder.forward = lambda grid, _: decode(grid.contiguous(memory_format=torch.channels_last))
+    made.im_decoder.forward = lambda grid, *_: decode(grid.contiguous(memory_format=torch.channels_last))
     with torch.inference_mode():
         for row in range(3):
             alone = slice(row, row + 1)

@@ -68,11 +68,8 @@ class DiffusionTrainee:
         self._told = conditions.told(self._declared, material.attributes).to(self._device)
         self._features = features_of(material, settings.encoder, settings, folder).to(self._device)
         self._encoder = TrainedEncoder.open(TrainedSettings(weights=settings.encoder), Backend(device=settings.device))
-        self._sizes = DiffusionSizes(
-            self._features.dimension,
-            self._told.shape[1],
-            **settings.shape.model_dump(),
-        )
+        sizes = self._features.dimension, self._told.shape[1]
+        self._sizes = DiffusionSizes(*sizes, **settings.shape.model_dump())
         with drawn_from(settings.seed, "diffusion"):
             self.network = DiffusionNetwork(self._sizes)
             self.reader = AttributeReader(self._told.cpu(), settings.reader_channels)
@@ -157,12 +154,10 @@ class DiffusionTrainee:
         small, large = _small(pictures), enlarged(sketch)
         grey, grey_small = sketch.float().mean(1, keepdim=True), small.mean(1, keepdim=True)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            read = self.reader.noisy(large, generator)
-            with torch.no_grad():
-                readable = self.reader.noisy(enlarged(small), generator)
+            missed = self.reader.missed(large, enlarged(small), generator)
         found = {
             "sketch": (sketch - small).abs().mean() + _STRUCTURE * (1 - structural_likeness(grey, grey_small)),
-            "unread": ((read - readable).square().mean(1) * told.knows_told).mean(),
+            "unread": (missed * told.knows_told).mean(),
         }
         count = max(self._looked_at(len(rows)), 1)
         cosine = self._cosine(large[:count], rows[:count], generator)
@@ -171,8 +166,7 @@ class DiffusionTrainee:
 
     def _teach_reader(self, pictures: Tensor, rows: Tensor, moment: Moment) -> Tensor:
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            readings = self.reader.noisy(enlarged(_small(pictures)), moment.generator)
-        loss = self.reader.misread(readings, self._told[rows])
+            loss = self.reader.misread(enlarged(_small(pictures)), self._told[rows], moment.generator)
         self._reader_descent.step(loss, moment)
         return loss.detach()
 

@@ -44,12 +44,18 @@ class AttributeReader(nn.Module):
         readings: Tensor = self.out(x.flatten(1))
         return readings.float()
 
-    def noisy(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        """Readings of the same pictures under noise."""
+    def missed(self, drawn: Tensor, real: Tensor, generator: torch.Generator) -> Tensor:
+        """What drawn pictures lack of what is read off real ones: squared differences float32 (B,)."""
+        read = self._noisy(drawn, generator)
+        with torch.no_grad():
+            readable = self._noisy(real, generator)
+        return (read - readable).square().mean(1)
+
+    def misread(self, real: Tensor, told: Tensor, generator: torch.Generator) -> Tensor:
+        """Its own loss: the mean squared error in units of the spread; one where nothing is read."""
+        return (self._noisy(real, generator) - (told - self.mean) / self.spread).square().mean()
+
+    def _noisy(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.randn(pictures.shape[1:], generator=generator, device=pictures.device)
         readings: Tensor = self(pictures + _NOISE * noise)
         return readings
-
-    def misread(self, readings: Tensor, told: Tensor) -> Tensor:
-        """Its own loss: the mean squared error in units of the spread; one where nothing is read."""
-        return (readings - (told - self.mean) / self.spread).square().mean()

@@ -53,7 +53,7 @@ _GREY = (0.299, 0.587, 0.114)
 _FACE_PX, _FACE_WEIGHT = 26.0, 1.5  # width and height of the bell that says that pixels in the face count more
 _READOUT = 0.01  # weight of the squared error of landmarks, px
 _RAMP = 0.05  # share of the training over which the adversary's weight grows
-_DIM = 0.1  # standard deviation of the noise through which the adversary looks
+_VEIL = 0.1  # standard deviation of the noise through which the adversary looks
 _KEEPING_UP = 2  # times the learning rate, of the adversary
 _LARGEST_WEIGHT = 1e3  # of the adversary's gradient: where it does not care yet, its noise is not blown up
 _ROWS_AT_ONCE = 4096
@@ -219,10 +219,9 @@ class Vec2FaceTrainee:
         jitter = Jitter.drawn(generator, self._device)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             seen = self._perception.look(jitter(canvas))
-            read = self.reader.noisy(canvas, generator)
+            missed = self.reader.missed(canvas, real, generator)
             with torch.no_grad():
                 due = self._perception.maps(jitter(real[rest]))
-                readable = self.reader.noisy(real, generator)
         cosine = (seen.embedding * wish.vector).sum(1)
         drawn, real = canvas[rest], real[rest]
         grey, real_grey = _grey(drawn), _grey(real)
@@ -231,7 +230,7 @@ class Vec2FaceTrainee:
             "structure": 1 - structural_likeness(grey, real_grey),
             "texture": texture_difference(grey, real_grey),
             "features": unlike(tuple(each[rest] for each in seen.maps), due),
-            "attributes": (read - readable).square().mean(),
+            "attributes": missed.mean(),
             "identity": (wish.due - cosine).relu().mean(),
             "cosine_again": cosine[rest].detach().mean(),
             "cosine_sampled": cosine[: rest.start].detach().sum() / max(rest.start, 1),
@@ -246,7 +245,7 @@ class Vec2FaceTrainee:
         if along < 0 or not self._settings.weights.adversary:
             return gradient, torch.zeros((), device=self._device)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            taken = being_taken(self.adversary(_noisy(canvas, moment.generator)))
+            taken = being_taken(self.adversary(_veiled(canvas, moment.generator)))
         (other,) = torch.autograd.grad(taken, canvas)
         weight = self._settings.weights.adversary * min(along, 1.0) * self._length_ratio(drawn, gradient, other)
         return gradient + weight * other, taken
@@ -266,8 +265,7 @@ class Vec2FaceTrainee:
 
     def _teach_reader(self, real: Tensor, told: Tensor, moment: Moment) -> Tensor:
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            readings = self.reader.noisy(real, moment.generator)
-        loss = self.reader.misread(readings, told)
+            loss = self.reader.misread(real, told, moment.generator)
         self._reader_descent.step(loss, moment)
         return loss
 
@@ -275,7 +273,7 @@ class Vec2FaceTrainee:
         if moment.share < self._settings.adversary_from or not self._settings.weights.adversary:
             return torch.zeros((), device=self._device)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            shown = _noisy(torch.cat((real, drawn)), moment.generator)
+            shown = _veiled(torch.cat((real, drawn)), moment.generator)
             verdict_real, verdict_drawn = self.adversary(shown).chunk(2)
         loss = telling_apart(verdict_real, verdict_drawn)
         self._adversary_descent.step(loss, moment)
@@ -308,6 +306,7 @@ def _begin(network: ToldVec2Face) -> None:
     nn.init.zeros_(last.bias)
     decoder = network.autoencoder.im_decoder
     assert isinstance(decoder, PixelDecoder)
+    # What is heard straight is heard from zero on: weights from before there was any go on as they drew.
     for name, weight in network.named_parameters():
         if "told_straight" in name or ".told." in name:
             nn.init.zeros_(weight)
@@ -315,9 +314,9 @@ def _begin(network: ToldVec2Face) -> None:
         nn.init.normal_(weight, std=0.05)  # at zero no loss would say whether more or less is better
 
 
-def _noisy(pictures: Tensor, generator: torch.Generator) -> Tensor:
+def _veiled(pictures: Tensor, generator: torch.Generator) -> Tensor:
     """As the adversary sees them: so that it cannot be taken in by faint patterns."""
-    return pictures + _DIM * torch.randn(pictures.shape, generator=generator, device=pictures.device)
+    return pictures + _VEIL * torch.randn(pictures.shape, generator=generator, device=pictures.device)
 
 
 def _grey(pictures: Tensor) -> Tensor:

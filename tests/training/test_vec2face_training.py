@@ -252,7 +252,7 @@ def test_a_reader_learns_what_is_shown_in_units_of_its_spread() -> None:
     descent = torch.optim.Adam(reader.parameters(), lr=0.01)
     losses = []
     for _ in range(60):
-        loss = reader.misread(reader.noisy(shown, draw), told)
+        loss = reader.misread(shown, told, draw)
         descent.zero_grad()
         loss.backward()
         descent.step()

@@ -76,6 +76,7 @@ class ToldVec2Face(nn.Module):
         self.told = nn.Sequential(
             nn.Linear(sizes.told + sizes.style, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
         )
+        # What is rare is learnt faster where it takes no turns.
         self.told_straight = nn.Linear(sizes.told, width, bias=False) if sizes.autoencoder.pixels.told else None
         self.elsewhere = nn.Sequential(
             nn.Linear(sizes.dimension + sizes.told, _READOUT_WIDTH), nn.SiLU(), nn.Linear(_READOUT_WIDTH, 10)

@@ -22,17 +22,17 @@ from jobs.mistakes import explained
 from jobs.progress import TrainingWatch
 from jobs.source import TRAININGS, parse_override, read_source
 from samplers.errors import RecipeError
-from synth.backend import Backend, prepare
 from synth.section import pin_files
 from synth.storage import local_folder, open_storage
 from synth.training.card import CARD, model_card
 from synth.training.checkpoint import CHECKPOINT
 from synth.training.journal import LOSSES, read_losses
-from synth.training.loop import Place, among_processes, train
+from synth.training.loop import examine, train
 from synth.training.material import Material
+from synth.training.place import Place, among_processes, claimed, prepare_training
 from synth.training.record import RECORD
 from synth.training.settings import TrainingSection
-from synth.training.trainee import begin, kind_of
+from synth.training.trainee import begin, kind_of, material_of
 
 
 @dataclass(frozen=True)
@@ -91,34 +91,26 @@ def load_training(request: Request) -> TrainingSection:
 
 
 def run_training(request: Request, console: Console) -> Outcome:
-    """Do a training, or what is left of it. Raises as `load_training`, `begin` and `train` do.
+    """Do a training, or what is left of it. Raises as `load_training`, `material_of`, `begin` and `train` do.
 
     Files that the settings name are pinned first, so that a training never goes on with other contents.
     """
     settings = load_training(request)
     folder = local_folder(request.out)
-    _prepare(settings)
+    prepare_training(settings)
     settings = pin_files(settings)
     with among_processes(settings.device) as place:
         if place.rank:
             console = Console(quiet=True)
-        material, trainee = begin(settings, folder)
-        console.print(_announced(settings, material, folder))
-        with TrainingWatch(console) as watch, _Interruption() as interruption:
-            weights = train(settings, material, trainee, folder, watch.told, place, stopped=interruption)
-        plotted = weights is not None and place.rank == 0 and _leave_card(request, folder, place)
+        material = material_of(settings)
+        examine(settings, material, folder, place)
+        with claimed(folder, place):
+            console.print(_announced(settings, material, folder))
+            trainee = begin(settings, material, folder)
+            with TrainingWatch(console) as watch, _Interruption() as interruption:
+                weights = train(settings, material, trainee, folder, watch.told, place, stopped=interruption)
+            plotted = weights is not None and place.rank == 0 and _leave_card(request, folder, place)
     return Outcome(weights, interruption.signal, plotted, place.rank == 0)
-
-
-def _prepare(settings: TrainingSection) -> None:
-    """Set this process up. Raises RecipeError where the device is not there."""
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise RecipeError(
-            f"device is cuda, but this machine shows no CUDA device; use --settings {settings.kind}-cpu, "
-            "or --set device=cpu"
-        )
-    prepare(Backend(device=settings.device, threads=settings.threads, dtype=settings.dtype))
-    torch.backends.mkldnn.deterministic = True  # type: ignore[assignment]
 
 
 def _announced(settings: TrainingSection, material: Material, folder: Path) -> str:

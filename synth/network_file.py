@@ -14,8 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from samplers.errors import DatasetError, StorageError
+from samplers.errors import DatasetError
 from synth.section import InputFile
+from synth.storage import open_parent
 
 FORMAT, VERSION = "hypersynth-network", "1"
 
@@ -50,12 +51,8 @@ def write_network(path: Path, said: Mapping[str, str], weights: Mapping[str, Ten
 
     Raises StorageError where it cannot be written.
     """
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    try:
-        unfinished.write_bytes(_in_order(save(dict(weights), dict(said))))
-        unfinished.replace(path)
-    except OSError as refusal:
-        raise StorageError(f"cannot write {path}: {refusal.strerror or refusal}") from refusal
+    storage, name = open_parent(str(path))
+    storage.replace(name, _in_order(save(dict(weights), dict(said))))
 
 
 def _in_order(data: bytes) -> bytes:

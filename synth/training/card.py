@@ -30,12 +30,12 @@ A network of kind `{settings["kind"]}`, trained by Hypersynth {record["backend"]
 | trained on | {"<br>".join(map(_dataset, record["data"]))} |
 | steps | {settings["steps"]:,} of {settings["batch"]} pictures: {_epochs(record):.1f} times through the data |
 | seed | {settings["seed"]} |
-| hardware | {_hardware(record)} |
+| machine | {_machines(record)} |
 | wall time | {_hours(record["seconds"])} |
-| versions | torch {record["backend"]["torch"]}, {settings["dtype"]} products |
+| products | {settings["dtype"]} |
 | at the end | {_last(lines)} |
 
-Made by this command, over again to the same weights:
+Made by this command, {_again(record)}:
 
 ```sh
 {command}
@@ -60,12 +60,15 @@ def _epochs(record: Mapping[str, Any]) -> float:
     return seen / pictures
 
 
-def _hardware(record: Mapping[str, Any]) -> str:
-    settings, processes = record["settings"], record["processes"]
-    each = record["hardware"]
-    if settings["device"] == "cpu":
-        each = f"{settings['threads']} threads of {each}"
-    return f"{processes} x {each}" if processes > 1 else str(each)
+def _machines(record: Mapping[str, Any]) -> str:
+    each = "; then ".join(record["machines"])
+    return f"{record['processes']} processes, each on {each}" if record["processes"] > 1 else each
+
+
+def _again(record: Mapping[str, Any]) -> str:
+    """How far the command can be held to its word."""
+    alone = len(record["machines"]) == 1
+    return "over again to the same weights" if alone else "on one machine after the other, which do not compute alike"
 
 
 def _hours(seconds: float) -> str:

@@ -4,6 +4,7 @@ A checkpoint names what decides the weights, so that a training never goes on as
 what is trained.
 """
 
+import io
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,9 @@ import torch
 from torch import Tensor
 
 from samplers.errors import DatasetError, StorageError
+from synth.storage import open_storage
 from synth.training.descent import restore, state
+from synth.training.difference import first_difference
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -25,7 +28,7 @@ class Origin:
 
     settings: str  # their hash
     document: Mapping[str, Any]  # the settings that were hashed, so that a difference can be named
-    data: tuple[str, ...]  # the plan's hash of each dataset
+    data: tuple[str, ...]  # of each dataset, a hash of all its bytes
     processes: int
 
 
@@ -35,11 +38,12 @@ class Progress:
 
     step: int = 0  # steps that are done
     seconds: float = 0.0  # spent on them
+    machines: tuple[str, ...] = ()  # that did them, one after the other, by name
     noted: Mapping[str, Any] = field(default_factory=dict)  # what the journal has not written yet
 
 
 def save(folder: Path, origin: Origin, parts: Mapping[str, Any], progress: Progress) -> None:
-    """Replace the folder's checkpoint. Raises StorageError where it cannot be written."""
+    """Replace the folder's checkpoint, durably. Raises StorageError where it cannot be written."""
     kept = {
         "settings": origin.settings,
         "document": dict(origin.document),
@@ -47,39 +51,65 @@ def save(folder: Path, origin: Origin, parts: Mapping[str, Any], progress: Progr
         "processes": origin.processes,
         "step": progress.step,
         "seconds": progress.seconds,
+        "machines": list(progress.machines),
         "noted": dict(progress.noted),
         "parts": {name: state(part) for name, part in parts.items()},
     }
-    unfinished = folder / f"{CHECKPOINT}.unfinished"
-    try:
-        torch.save(kept, unfinished)
-        unfinished.replace(folder / CHECKPOINT)
-    except (OSError, RuntimeError) as refusal:  # PyTorch's writer raises its own where a disk is full
-        raise StorageError(f"cannot write {folder / CHECKPOINT}: {str(refusal).splitlines()[0]}") from refusal
+    data = io.BytesIO()
+    torch.save(kept, data)
+    open_storage(str(folder)).replace(CHECKPOINT, data.getvalue())
 
 
 def resume(folder: Path, origin: Origin, parts: Mapping[str, Any]) -> Progress:
     """Put the folder's checkpoint into the parts, if there is one; returns how far the training was.
 
-    Raises DatasetError where the checkpoint is damaged, or belongs to another training.
+    Raises DatasetError where the checkpoint is damaged, or belongs to another training or version, StorageError where
+    it cannot be read.
     """
-    path = folder / CHECKPOINT
-    if not path.exists():
+    kept = _kept(folder, origin)
+    if kept is None:
         return Progress()
     try:
+        for name, part in parts.items():
+            restore(part, kept["parts"][name])
+        return Progress(kept["step"], kept["seconds"], tuple(kept["machines"]), kept["noted"])
+    except (KeyError, RuntimeError, ValueError) as unlike:
+        raise _of_another_version(folder) from unlike
+
+
+def refuse_another(folder: Path, origin: Origin) -> None:
+    """Raises as `resume` where the folder's checkpoint is not one of this training: cheaply, before anything begins."""
+    _kept(folder, origin)
+
+
+def _kept(folder: Path, origin: Origin) -> dict[str, Any] | None:
+    """The folder's checkpoint, if there is one, once it is known to be of this training."""
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    try:
         # To the CPU first: each part brings its tensors where they belong, and leaves counters of steps on the CPU.
-        kept = torch.load(path, map_location="cpu", weights_only=True)
+        kept: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as damage:
         raise DatasetError(f"{path} is damaged; remove it to begin this training anew") from damage
-    _refuse_another(folder, origin, kept)
-    for name, part in parts.items():
-        restore(part, kept["parts"][name])
-    return Progress(kept["step"], kept["seconds"], kept["noted"])
+    except OSError as refusal:
+        raise StorageError(f"cannot read {path}: {refusal.strerror or refusal}") from refusal
+    try:
+        _refuse_other_origins(folder, origin, kept)
+    except KeyError as missing:
+        raise _of_another_version(folder) from missing
+    return kept
 
 
-def _refuse_another(folder: Path, origin: Origin, kept: Mapping[str, Any]) -> None:
+def _of_another_version(folder: Path) -> DatasetError:
+    return DatasetError(
+        f"{folder} holds a training that another version of Hypersynth began; use another --out, or remove the folder"
+    )
+
+
+def _refuse_other_origins(folder: Path, origin: Origin, kept: Mapping[str, Any]) -> None:
     if kept["settings"] != origin.settings:
-        what = f"with other settings{_difference(kept['document'], origin.document)}"
+        what = f"with other settings{_said(first_difference(kept['document'], origin.document))}"
     elif tuple(kept["data"]) != origin.data:
         what = "on other pictures: a dataset was built anew under the same name"
     elif kept["processes"] != origin.processes:
@@ -89,22 +119,8 @@ def _refuse_another(folder: Path, origin: Origin, kept: Mapping[str, Any]) -> No
     raise DatasetError(f"{folder} holds a training {what}; use another --out, or remove the folder")
 
 
-def _difference(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """The first setting that is not the same, in words."""
-    before, now = _flat(kept), _flat(wanted)
-    for name in before:
-        if name in now and before[name] != now[name]:
-            return f" ({name} is {before[name]} there, not {now[name]})"
-    return ""
-
-
-def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The settings by dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in document.items():
-        inner = _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-        flat.update(inner)
-    return flat
+def _said(difference: str) -> str:
+    return f" ({difference})" if difference else ""
 
 
 def finite(parts: Mapping[str, Any]) -> bool:

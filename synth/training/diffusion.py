@@ -24,19 +24,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from samplers.errors import DatasetError
 from synth import conditions
 from synth.backend import Backend
 from synth.encoders.settings import TrainedSettings
 from synth.encoders.trained import TrainedEncoder
-from synth.renderers.diffusion.network import (
-    SKETCH_PX,
-    Conditions,
-    DiffusionNetwork,
-    DiffusionSizes,
-    describe_network,
-    enlarged,
-)
+from synth.renderers.diffusion.network import Conditions, DiffusionNetwork, describe_network, enlarged
+from synth.renderers.diffusion.sizes import SKETCH_PX, DiffusionSizes
 from synth.training.descent import Average, Descent, Moment
 from synth.training.features import features_of
 from synth.training.loop import drawn_from
@@ -56,14 +49,11 @@ class DiffusionTrainee:
     def __init__(self, settings: DiffusionTraining, material: Material, folder: Path) -> None:
         """`folder` keeps what the encoder sees in the pictures.
 
-        Raises StorageError and DatasetError where the encoder or the weights to start from cannot be read, or the
-        pictures do not record a condition.
+        Raises StorageError and DatasetError where the encoder or the weights to start from cannot be read.
         """
         self._settings, self._device = settings, torch.device(settings.device)
         self._dtype = getattr(torch, settings.dtype)
         self._declared = conditions.declared(settings.conditions)
-        if unknown := [name for name in self._declared if name not in material.attributes]:
-            raise DatasetError(f"{', '.join(settings.data)}: the pictures do not record {', '.join(unknown)}")
         self._identity = material.identity.to(self._device)
         self._told = conditions.told(self._declared, material.attributes).to(self._device)
         self._features = features_of(material, settings.encoder, settings, folder).to(self._device)
@@ -92,7 +82,11 @@ class DiffusionTrainee:
         }
 
     def step(self, examples: Examples, moment: Moment) -> dict[str, Tensor]:
-        """One step; logs the loss, the mean error of a pixel, the cosine of the pictures that the encoder looked at."""
+        """One step; logs the losses by name, the root mean square error of a pixel, and two cosines.
+
+        These are between what the encoder sees in real pictures and in predicted ones (`cosine`), or in sketches of
+        which the person was told (`cosine_sketch`).
+        """
         pictures = examples.images.to(self._device, non_blocking=True).float().div_(127.5).sub_(1)
         rows = examples.row.to(self._device)
         share = self._noise_shares(len(rows), moment.generator)
@@ -111,14 +105,13 @@ class DiffusionTrainee:
             loss = loss + self._settings.likeness * ((1 - cosine) * (1 - share[:count])).mean()
             found["cosine"] = cosine.detach().mean()
         if read.sketch is not None:
-            of_sketch = self._sketched(read.sketch, pictures, rows, told, moment.generator)
-            found |= {name: value.detach() for name, value in of_sketch.items()}
-            weighed = of_sketch["sketch"] + self._settings.attributes * of_sketch["unread"]
-            weighed = weighed + self._settings.likeness * (1 - of_sketch["cosine_sketch"])
-            loss = loss + self._settings.sketched * weighed
-            found["misread"] = self._teach_reader(pictures, rows, moment)
+            lacking, logged = self._sketched(read.sketch, pictures, rows, told, count, moment.generator)
+            loss = loss + self._settings.sketched * lacking
+            found |= logged
         found["gradient"] = self._descent.step(loss, moment)
         self._average.update(self.network, moment)
+        if read.sketch is not None:
+            found["misread"] = self._teach_reader(pictures, rows, moment)
         return found
 
     def weights(self) -> dict[str, Tensor]:
@@ -148,21 +141,32 @@ class DiffusionTrainee:
         return round(count * self._settings.likeness_share) if self._settings.likeness > 0 else 0
 
     def _sketched(
-        self, sketch: Tensor, pictures: Tensor, rows: Tensor, told: Conditions, generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        """What sketches (B, 3, S, S) lack of pictures, what a reader misses in them, whom they show: a number each."""
+        self,
+        sketch: Tensor,
+        pictures: Tensor,
+        rows: Tensor,
+        told: Conditions,
+        looked_at: int,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of sketches (B, 3, S, S), and what to log of it.
+
+        What they lack of pictures, what a reader misses in those whose attributes were told, and whom those show whose
+        person was told, of the first few.
+        """
         small, large = _small(pictures), enlarged(sketch)
         grey, grey_small = sketch.float().mean(1, keepdim=True), small.mean(1, keepdim=True)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             missed = self.reader.missed(large, enlarged(small), generator)
-        found = {
-            "sketch": (sketch - small).abs().mean() + _STRUCTURE * (1 - structural_likeness(grey, grey_small)),
-            "unread": (missed * told.knows_told).mean(),
-        }
-        count = max(self._looked_at(len(rows)), 1)
-        cosine = self._cosine(large[:count], rows[:count], generator)
-        found["cosine_sketch"] = torch.where(told.knows_identity[:count], cosine, 1.0).mean()
-        return found
+        unlike = (sketch - small).abs().mean() + _STRUCTURE * (1 - structural_likeness(grey, grey_small))
+        loss = unlike + self._settings.attributes * (missed * told.knows_told).mean()
+        logged = {"sketch": unlike.detach(), "unread": _mean_of(missed, told.knows_told)}
+        if looked_at:
+            known = told.knows_identity[:looked_at]
+            cosine = self._cosine(large[:looked_at], rows[:looked_at], generator)
+            loss = loss + self._settings.likeness * (1 - torch.where(known, cosine, 1.0).mean())
+            logged["cosine_sketch"] = _mean_of(cosine, known)
+        return loss, logged
 
     def _teach_reader(self, pictures: Tensor, rows: Tensor, moment: Moment) -> Tensor:
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
@@ -175,6 +179,11 @@ class DiffusionTrainee:
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             seen = self._encoder.features(Jitter.drawn(generator, self._device)(clean))
         return functional.cosine_similarity(seen.float(), self._features.own[rows].float(), dim=1)
+
+
+def _mean_of(values: Tensor, chosen: Tensor) -> Tensor:
+    """The mean of those that are chosen, zero where none is."""
+    return (values.detach() * chosen).sum() / chosen.sum().clamp(min=1)
 
 
 def _small(pictures: Tensor) -> Tensor:

@@ -11,16 +11,18 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch import distributed as dist
 from torch.nn import functional
 
+from samplers.errors import DatasetError
 from synth.backend import Backend
 from synth.encoders.settings import TrainedSettings
 from synth.encoders.trained import TrainedEncoder
 from synth.section import InputFile
-from synth.storage import sha256
+from synth.storage import open_storage, sha256
 from synth.training.draw import Draw
 from synth.training.material import Material, every_picture
 from synth.training.settings import TrainingSection
@@ -82,25 +84,25 @@ def features_of(material: Material, encoder: InputFile, settings: TrainingSectio
     """The features of all pictures by the encoder of a file (kind `trained`), on the CPU.
 
     Computed on the training's device in its dtype, unless the folder holds them. Of several processes the first does
-    that, and the others wait. Raises StorageError and DatasetError for an encoder that cannot be read.
+    that, and the others wait. Raises StorageError and DatasetError for an encoder that cannot be read, for a folder
+    that cannot be written, and for features that were damaged there.
     """
-    path = folder / f"features-{_name(material, encoder, settings)}.safetensors"
-    if (not dist.is_initialized() or dist.get_rank() == 0) and not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
-        save_file({"own": _embedded(material, encoder, settings)}, unfinished)
-        unfinished.replace(path)
+    storage, name = open_storage(str(folder)), f"features-{_name(material, encoder, settings)}.safetensors"
+    if (not dist.is_initialized() or dist.get_rank() == 0) and not storage.exists(name):
+        storage.replace(name, save({"own": _embedded(material, encoder, settings)}))
     if dist.is_initialized():
         dist.barrier()
-    own = load_file(path)["own"]
+    try:
+        own = load_file(folder / name)["own"]
+    except (SafetensorError, KeyError) as damage:
+        raise DatasetError(f"{folder / name} is damaged; remove it to have it made anew") from damage
     return Features(own, _means(own, material))
 
 
 def _name(material: Material, encoder: InputFile, settings: TrainingSection) -> str:
     """Tells apart what gives other features."""
-    shards = [shard.sha256 for part in material.parts for shard in part.manifest.shards]
-    weights = encoder.pinned().sha256
-    return sha256("/".join([*shards, str(weights), settings.device, settings.dtype]).encode())[:16]
+    decides = *material.contents, str(encoder.pinned().sha256), settings.device, settings.dtype
+    return sha256("/".join(decides).encode())[:16]
 
 
 def _embedded(material: Material, encoder: InputFile, settings: TrainingSection) -> Tensor:

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from samplers.errors import RecipeError
+from samplers.errors import DatasetError, RecipeError, StorageError
+from synth.storage import open_parent
 from synth.training.settings import TrainingSection
 
 LOSSES = "losses.jsonl"
@@ -50,7 +51,8 @@ class Journal:
         self._sums, self._counts = dict(noted.get("sums", {})), dict(noted.get("counts", {}))
         if self._path is not None:
             kept = [line for line in read_losses(self._path) if line["step"] <= step]
-            self._path.write_text("".join(f"{json.dumps(line)}\n" for line in kept))
+            storage, name = open_parent(str(self._path))
+            storage.replace(name, "".join(f"{json.dumps(line)}\n" for line in kept).encode())
 
     @property
     def noted(self) -> dict[str, Any]:
@@ -70,11 +72,18 @@ class Journal:
             raise RecipeError(diverged(done, broken[0]))
         self._sums, self._counts = {}, {}
         if self._path is not None:
-            with self._path.open("a") as file:
-                file.write(json.dumps({"step": done, **losses}) + "\n")
+            _append(self._path, json.dumps({"step": done, **losses}) + "\n")
             per_step = (time.monotonic() - self._began) / (done - self._first)
             left = per_step * (self._settings.steps - done)
             self._tell(Report(done, self._settings.steps, left, self._settings.batch / per_step, losses))
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with path.open("a") as file:
+            file.write(text)
+    except OSError as refusal:
+        raise StorageError(f"cannot write {path}: {refusal.strerror or refusal}") from refusal
 
 
 def diverged(step: int, what: str) -> str:
@@ -86,7 +95,13 @@ def diverged(step: int, what: str) -> str:
 
 
 def read_losses(path: Path) -> list[dict[str, float]]:
-    """The lines of a journal; a last line that was cut off when the training was killed is left out."""
-    text = path.read_text() if path.exists() else ""
-    lines: list[dict[str, float]] = [json.loads(line) for line in text.split("\n")[:-1]]
+    """The lines of a journal; a last line that was cut off when the training was killed is left out.
+
+    Raises DatasetError for a damaged one.
+    """
+    text = path.read_text(errors="replace") if path.exists() else ""
+    try:
+        lines: list[dict[str, float]] = [json.loads(line) for line in text.split("\n")[:-1]]
+    except ValueError as damage:
+        raise DatasetError(f"{path} is damaged; remove it to go on without the losses so far") from damage
     return lines

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,7 +20,9 @@ from samplers import random
 from samplers.attributes import Attribute
 from samplers.errors import DatasetError
 from synth.pictures import Pictures, open_pictures
+from synth.storage import sha256
 
+SIDE_PX: Final = 112  # of the pictures that all networks of our own learn from
 _AHEAD = 4  # batches that each loader prepares
 _BLOCK = 16  # steps whose order is worked out at a time
 _DECODED_AT_ONCE = 256
@@ -50,6 +52,11 @@ class Material:
 
     def __len__(self) -> int:
         return self.starts[-1]
+
+    @property
+    def contents(self) -> tuple[str, ...]:
+        """Of each dataset, the sha256 of those of its shards: other bytes, other contents."""
+        return tuple(sha256("/".join(each.sha256 for each in part.manifest.shards).encode()) for part in self.parts)
 
     @cached_property
     def identity(self) -> Tensor:
@@ -91,16 +98,19 @@ class Material:
 def open_material(urls: Sequence[str], declared: Mapping[str, Attribute] | None = None) -> Material:
     """The datasets at some URLs, with the declared attributes that they record.
 
-    Raises DatasetError where one is not finished or empty, and where they differ in picture size or in the people's
-    dimension.
+    Raises DatasetError where one is not finished or empty, has pictures of another size than networks of our own are
+    made for, or has people of another dimension than the first.
     """
     parts = tuple(open_pictures(url, declared or {}) for url in urls)
     first = parts[0]
     for url, part in zip(urls, parts, strict=True):
         if not len(part.table):
             raise DatasetError(f"{url} has no pictures: all were rejected")
-        if part.manifest.picture_size_px != first.manifest.picture_size_px:
-            raise DatasetError(f"{url} has pictures of another size than {urls[0]}")
+        if part.manifest.picture_size_px != SIDE_PX:
+            raise DatasetError(
+                f"{url} has pictures of {part.manifest.picture_size_px} px, not {SIDE_PX}: build it with "
+                f"renderer.size={SIDE_PX}"
+            )
         if part.anchors.shape[1] != first.anchors.shape[1]:
             raise DatasetError(f"{url} has people of another renderer than {urls[0]}: their vectors differ in length")
     return Material(parts)

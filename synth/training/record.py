@@ -4,6 +4,7 @@ This module does not know what was trained.
 """
 
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from synth.training.settings import TrainingSection
 RECORD = "training.json"
 
 
-def training_record(settings: TrainingSection, material: Material, processes: int, seconds: float) -> dict[str, Any]:
+def training_record(
+    settings: TrainingSection, material: Material, processes: int, seconds: float, machines: Sequence[str]
+) -> dict[str, Any]:
     """What was trained on what, where, and in how many seconds, resumed parts added up."""
-    backend = Backend(device=settings.device, threads=settings.threads, dtype=settings.dtype)
     return {
         "settings": settings.model_dump(mode="json"),
         "data": [
@@ -32,9 +34,22 @@ def training_record(settings: TrainingSection, material: Material, processes: in
         ],
         "seconds": round(seconds, 1),
         "processes": processes,
-        "hardware": torch.cuda.get_device_name() if settings.device == "cuda" else _processor(),
-        "backend": fingerprint(backend, {}),
+        "machines": list(machines),
+        "backend": _backend(settings),
     }
+
+
+def machine(settings: TrainingSection) -> str:
+    """This machine as one that trains: what computes, and by which PyTorch. Another name may give other bits."""
+    if settings.device == "cuda":
+        hardware = torch.cuda.get_device_name()
+    else:
+        hardware = f"{settings.threads} {'thread' if settings.threads == 1 else 'threads'} of {_processor()}"
+    return f"{hardware}, torch {_backend(settings)['torch']}"
+
+
+def _backend(settings: TrainingSection) -> dict[str, str]:
+    return fingerprint(Backend(device=settings.device, threads=settings.threads, dtype=settings.dtype), {})
 
 
 def _processor() -> str:

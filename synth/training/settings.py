@@ -3,11 +3,17 @@
 This module is light: it imports no network. Files named here are read when the training begins, not before.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from synth.renderers.diffusion.sizes import DiffusionSizes
 from synth.section import InputFile, Section
+
+_Whole = Annotated[int, Field(ge=1)]
+_Levels = tuple[_Whole, _Whole, _Whole, _Whole]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class RateSettings(Section):
@@ -50,6 +56,8 @@ class TrainingSection(Section):
     def _ends_before_the_horizon(self) -> "TrainingSection":
         if self.horizon is not None and self.horizon < self.steps:
             raise ValueError(f"horizon {self.horizon} is nearer than the last of {self.steps} steps")
+        if self.cool_down > self.steps:
+            raise ValueError(f"cool_down {self.cool_down} is longer than all {self.steps} steps")
         return self
 
 
@@ -57,8 +65,8 @@ class RecogniserShape(Section):
     """An IResNet: how wide and deep its four layers are, and which of them halve the picture."""
 
     stem: int = Field(32, ge=8, description="channels after the first convolution, which halves 112 px to 56")
-    widths: tuple[int, int, int, int] = (32, 48, 96, 192)
-    blocks: tuple[int, int, int, int] = (1, 1, 2, 2)
+    widths: _Levels = (32, 48, 96, 192)
+    blocks: _Levels = (1, 1, 2, 2)
     dimension: int = Field(256, ge=16, le=4096, description="of the embeddings")
 
 
@@ -97,10 +105,10 @@ class Vec2FaceShape(Section):
     decoder_blocks: int = Field(4, ge=1)
     grid: int = Field(128, ge=8, description="channels of the grid of 7 x 7 places that pixels are made from")
     channels: int = Field(32, ge=8, description="of the finest maps, 56 x 56; a multiple of `groups`")
-    factors: tuple[int, int, int, int] = Field((1, 2, 3, 4), description="of channels, from the finest to the grid's")
+    factors: _Levels = Field((1, 2, 3, 4), description="of channels, from the finest to the grid's")
     blocks: int = Field(1, ge=1, description="per level")
     groups: int = Field(8, ge=1, description="of channels that are normalised together")
-    pose_channels: tuple[int, int, int, int] = Field((16, 32, 48, 64), description="that read pictures of landmarks")
+    pose_channels: _Levels = Field((16, 32, 48, 64), description="that read pictures of landmarks")
     grain: int = Field(2, ge=0, description="maps of noise that the two finest levels are given, to draw hairs from")
     style: int = Field(24, ge=1, le=256, description="numbers that stand for what no attribute says")
 
@@ -129,24 +137,30 @@ class Vec2FaceTraining(TrainingSection):
 
     kind: Literal["vec2face"] = "vec2face"
     encoder: InputFile = InputFile(url="builtin://encoder.safetensors")
-    conditions: tuple[str, ...] | None = Field(None, description="names of attributes; null: all that there are")
+    conditions: _Names | None = Field(None, description="names of attributes; null: all that there are")
     shape: Vec2FaceShape = Vec2FaceShape()
     weights: DrawingWeights = DrawingWeights()
     dropped_share: float = Field(0.8, ge=0, le=0.97, description="of 49 tokens, dropped from every picture")
-    mask_rate: tuple[float, float] = Field((0.8, 0.9), description="lowest and highest, uniform between")
+    mask_rate: tuple[_Share, _Share] = Field((0.8, 0.9), description="lowest and highest, uniform between")
     means: float = Field(0.5, ge=0, le=1, description="share of pictures drawn from their person's mean vector")
     sampled: float = Field(0.25, ge=0, lt=1, description="share of each batch drawn from vectors of nobody's pictures")
     style_from: float = Field(0.25, ge=0, le=1, description="share of the steps before styles are read off pictures")
     adversary_from: float = Field(0.5, ge=0, le=1, description="share of the steps after which the adversary begins")
-    adversary_channels: int = Field(24, ge=4)
+    adversary_channels: int = Field(24, ge=4, multiple_of=4)
     reader_channels: int = Field(24, ge=4, description="of the network that reads attributes off pictures")
     average: float = Field(0.998, ge=0, lt=1, description="kept per step of the slow average that is exported")
+
+    @model_validator(mode="after")
+    def _lowest_first(self) -> "Vec2FaceTraining":
+        if self.mask_rate[0] > self.mask_rate[1]:
+            raise ValueError(f"mask_rate goes from {self.mask_rate[0]:g} to {self.mask_rate[1]:g}: the lowest is first")
+        return self
 
 
 class DiffusionShape(Section):
     """How large a diffusion network is: levels of a UNet on pictures that are folded by `patch`."""
 
-    widths: tuple[int, ...] = Field((48, 96, 128), min_length=1, description="channels of each level")
+    widths: tuple[_Whole, ...] = Field((48, 96, 128), min_length=1, description="channels of each level")
     attention_from: int = Field(2, ge=0, description="levels from this on attend to the conditions on the way up")
     blocks: int = Field(1, ge=1, description="per level on the way down, and one more on the way up")
     heads: int = Field(4, ge=1, description="of attention")
@@ -157,13 +171,18 @@ class DiffusionShape(Section):
     patch: int = Field(4, ge=1, description="side in pixels of what becomes one place")
     sketch: int = Field(40, ge=0, description="channels of the decoder that sketches what conditions alone tell")
 
+    @model_validator(mode="after")
+    def _together(self) -> "DiffusionShape":
+        DiffusionSizes(1, 1, **self.model_dump())  # whatever is told of whom
+        return self
+
 
 class DiffusionTraining(TrainingSection):
     """Pixel diffusion from the vectors of a frozen encoder and from attributes; see `synth.training.diffusion`."""
 
     kind: Literal["diffusion"] = "diffusion"
     encoder: InputFile = InputFile(url="builtin://encoder.safetensors")
-    conditions: tuple[str, ...] | None = Field(None, description="names of attributes; null: all that there are")
+    conditions: _Names | None = Field(None, description="names of attributes; null: all that there are")
     shape: DiffusionShape = DiffusionShape()
     means: float = Field(0.5, ge=0, le=1, description="share of pictures drawn from their person's mean vector")
     drop_identity: float = Field(0.1, ge=0, le=1, description="chance that the person is not told")

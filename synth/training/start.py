@@ -11,6 +11,7 @@ from torch import nn
 from samplers.errors import DatasetError
 from synth.network_file import read_header
 from synth.section import InputFile
+from synth.training.difference import first_difference
 from synth.weights import load_weights, read_weights
 
 
@@ -24,11 +25,13 @@ def begin_at(start: InputFile | None, network: nn.Module, kind: str, description
     """
     if start is None:
         return
-    said, wanted = read_header(start, kind).description.get("conditions"), description.get("conditions")
-    if said != wanted:
+    said = read_header(start, kind).description
+    if said.get("conditions") != description.get("conditions"):
         raise DatasetError(
             f"{start.url} cannot be the start of this training: its conditions are others; set them as in its training"
         )
+    if other := first_difference(_divisions(said.get("sizes")), _divisions(description.get("sizes"))):
+        raise DatasetError(f"{start.url} cannot be the start of this training: {other}; set shape as in its training")
     weights, own = read_weights(start), network.state_dict()
     if unlike := [name for name in weights if name not in own or own[name].shape != weights[name].shape]:
         raise DatasetError(
@@ -36,3 +39,12 @@ def begin_at(start: InputFile | None, network: nn.Module, kind: str, description
             f"network, the first is {unlike[0]}; set shape as in its training"
         )
     load_weights(network, {**own, **weights}, start.url)
+
+
+def _divisions(sizes: Any) -> dict[str, Any]:
+    """The sizes that do not show in weights, which mean something else where these are others: heads and groups."""
+    if not isinstance(sizes, Mapping):
+        return {}
+    own = {name: value for name, value in sizes.items() if name.endswith(("heads", "groups"))}
+    inner = {name: _divisions(value) for name, value in sizes.items() if isinstance(value, Mapping)}
+    return own | inner

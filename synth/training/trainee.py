@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from samplers.errors import RecipeError
+from samplers.attributes import Attribute
+from samplers.errors import DatasetError, RecipeError
 from synth.training.descent import Moment
 from synth.training.material import Examples, Material, open_material
 from synth.training.settings import DiffusionTraining, EncoderTraining, TrainingSection, Vec2FaceTraining
@@ -45,37 +46,44 @@ class Kind:
     """A kind of model."""
 
     settings: type[TrainingSection]
-    #: From its settings and the training's folder, where what is computed once may be kept.
-    begin: Callable[[Any, Path], tuple[Material, Trainee]]
+    #: The attributes that it learns from, as their values are stored.
+    told: Callable[[Any], Mapping[str, Attribute]]
+    #: From its settings, what it learns from, and the training's folder, where what is computed once may be kept.
+    begin: Callable[[Any, Material, Path], Trainee]
 
 
-def _encoder(settings: EncoderTraining, folder: Path) -> tuple[Material, Trainee]:
+def _nothing(settings: EncoderTraining) -> Mapping[str, Attribute]:
+    return {}
+
+
+def _conditions(settings: Vec2FaceTraining | DiffusionTraining) -> Mapping[str, Attribute]:
+    from synth.conditions import declared
+
+    return declared(settings.conditions)
+
+
+def _encoder(settings: EncoderTraining, material: Material, folder: Path) -> Trainee:
     from synth.training.encoder import EncoderTrainee
 
-    material = open_material(settings.data)
-    return material, EncoderTrainee(settings, material)
+    return EncoderTrainee(settings, material)
 
 
-def _vec2face(settings: Vec2FaceTraining, folder: Path) -> tuple[Material, Trainee]:
-    from synth.conditions import declared
+def _vec2face(settings: Vec2FaceTraining, material: Material, folder: Path) -> Trainee:
     from synth.training.vec2face import Vec2FaceTrainee
 
-    material = open_material(settings.data, declared(settings.conditions))
-    return material, Vec2FaceTrainee(settings, material, folder)
+    return Vec2FaceTrainee(settings, material, folder)
 
 
-def _diffusion(settings: DiffusionTraining, folder: Path) -> tuple[Material, Trainee]:
-    from synth.conditions import declared
+def _diffusion(settings: DiffusionTraining, material: Material, folder: Path) -> Trainee:
     from synth.training.diffusion import DiffusionTrainee
 
-    material = open_material(settings.data, declared(settings.conditions))
-    return material, DiffusionTrainee(settings, material, folder)
+    return DiffusionTrainee(settings, material, folder)
 
 
 KINDS: Mapping[str, Kind] = {
-    "encoder": Kind(EncoderTraining, _encoder),
-    "diffusion": Kind(DiffusionTraining, _diffusion),
-    "vec2face": Kind(Vec2FaceTraining, _vec2face),
+    "encoder": Kind(EncoderTraining, _nothing, _encoder),
+    "diffusion": Kind(DiffusionTraining, _conditions, _diffusion),
+    "vec2face": Kind(Vec2FaceTraining, _conditions, _vec2face),
 }
 
 
@@ -88,6 +96,18 @@ def kind_of(name: str) -> Kind:
     return KINDS[name]
 
 
-def begin(settings: TrainingSection, folder: Path) -> tuple[Material, Trainee]:
-    """A model with its initial weights, and what it learns from. Raises as `open_material` and the kind's own do."""
-    return kind_of(settings.kind).begin(settings, folder)
+def material_of(settings: TrainingSection) -> Material:
+    """What a model learns from. Raises as `open_material` does, and DatasetError where attributes are not recorded."""
+    told = kind_of(settings.kind).told(settings)
+    material = open_material(settings.data, told)
+    if missing := [name for name in told if name not in material.attributes]:
+        raise DatasetError(
+            f"{', '.join(settings.data)}: the pictures do not record {', '.join(missing)}; name those that they do in "
+            "conditions"
+        )
+    return material
+
+
+def begin(settings: TrainingSection, material: Material, folder: Path) -> Trainee:
+    """A model with its initial weights. Raises as the kind's own do."""
+    return kind_of(settings.kind).begin(settings, material, folder)

@@ -27,7 +27,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from samplers.errors import DatasetError
 from synth import conditions
 from synth.renderer import TEMPLATE_PX, TEMPLATE_SIZE_PX, Views
 from synth.renderers.guides import CAMERA_AND_EXPRESSION, Guide
@@ -110,13 +109,10 @@ class Vec2FaceTrainee:
     def __init__(self, settings: Vec2FaceTraining, material: Material, folder: Path) -> None:
         """`folder` keeps what the encoder makes of the material.
 
-        Raises StorageError and DatasetError where the encoder or the weights to start from cannot be read, or the
-        material lacks a condition.
+        Raises StorageError and DatasetError where the encoder or the weights to start from cannot be read.
         """
         self._settings, self._device = settings, torch.device(settings.device)
         self._dtype = getattr(torch, settings.dtype)
-        if material.parts[0].manifest.picture_size_px != SIDE_PX:
-            raise DatasetError(f"vec2face draws pictures of {SIDE_PX} px: build the material with renderer.size=112")
         self._conditions = conditions.declared(settings.conditions)
         self._known = _known(settings, material, folder)
         self._perception = Perception(settings.encoder, self._device)
@@ -211,7 +207,8 @@ class Vec2FaceTrainee:
         return torch.cat((style[:sampled], read)), nats
 
     def _sampled(self, count: int) -> int:
-        return round(count * self._settings.sampled)
+        """How many of a batch are drawn from vectors of nobody's pictures: never all, losses are means of the rest."""
+        return min(round(count * self._settings.sampled), count - 1)
 
     def _compared(self, canvas: Tensor, real: Tensor, wish: _Wish, generator: torch.Generator) -> dict[str, Tensor]:
         """The losses at the pixels, by the names of their weights; and cosines, which have none."""
@@ -344,10 +341,6 @@ def _sizes(shape: Vec2FaceShape, dimension: int, told: int) -> ToldSizes:
 
 def _known(settings: Vec2FaceTraining, material: Material, folder: Path) -> _Known:
     wanted = conditions.declared(settings.conditions)
-    if missing := [name for name in wanted if name not in material.attributes]:
-        raise DatasetError(
-            f"{settings.data[0]} does not record {missing[0]}: leave it out of `conditions`, or use other data"
-        )
     device = torch.device(settings.device)
     features = features_of(material, settings.encoder, settings, folder).to(device)
     attributes = {name: material.attributes[name] for name in wanted}

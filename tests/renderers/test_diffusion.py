@@ -20,9 +20,10 @@ from synth import conditions
 from synth.backend import Backend
 from synth.network_file import header
 from synth.renderer import Equipment, Views, open_renderer, renderer_class
-from synth.renderers.diffusion.network import Conditions, DiffusionNetwork, DiffusionSizes, describe_network, enlarged
+from synth.renderers.diffusion.network import Conditions, DiffusionNetwork, describe_network, enlarged
 from synth.renderers.diffusion.quick import QuickGroupNorm, quicken
 from synth.renderers.diffusion.sampling import Step, flow_steps, noise_shares, sample
+from synth.renderers.diffusion.sizes import DiffusionSizes
 from synth.renderers.settings import DiffusionSettings, FlowSampler
 from synth.training.loop import drawn_from
 from synth.training.settings import DiffusionShape

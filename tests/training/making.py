@@ -10,8 +10,9 @@ from torch.nn import functional
 
 from synth.training.descent import Average, Descent, Moment
 from synth.training.journal import Report
-from synth.training.loop import among_processes, drawn_from, train
+from synth.training.loop import drawn_from, train
 from synth.training.material import Examples, Material, open_material
+from synth.training.place import among_processes
 from synth.training.settings import RateSettings, TrainingSection
 
 STEPS, FEW = 50, 10

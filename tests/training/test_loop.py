@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +20,9 @@ from samplers.errors import DatasetError, RecipeError, StorageError
 from synth.training.checkpoint import CHECKPOINT
 from synth.training.descent import Moment, rate_at, rate_share
 from synth.training.journal import LOSSES, read_losses
-from synth.training.loop import Place, drawn_from, moment_at, settings_hash, train
+from synth.training.loop import drawn_from, examine, moment_at, settings_hash, train
 from synth.training.material import Examples, open_material
+from synth.training.place import Place, claimed
 from synth.training.plots import loss_curves
 from synth.training.record import RECORD
 from synth.training.settings import RateSettings
@@ -116,13 +118,32 @@ def test_a_finished_training_is_left_as_it_is(
     codes: Path, tmp_path: Path, undisturbed: tuple[bytes, bytes, dict[str, Any]]
 ) -> None:
     trained(linear(codes), tmp_path)
-    record = json.loads((tmp_path / RECORD).read_text())
-    _, _, reports = trained(linear(codes), tmp_path)
+    kept = {name: (tmp_path / name).stat().st_mtime_ns for name in (RECORD, CHECKPOINT, "tiny.safetensors")}
+    path, _, reports = trained(linear(codes, loaders=1), tmp_path)
+    assert path == tmp_path / "tiny.safetensors"
     assert reports == []
     assert results(tmp_path) == undisturbed
-    again = json.loads((tmp_path / RECORD).read_text())
-    assert again.pop("seconds") == pytest.approx(record.pop("seconds"), abs=0.2)
-    assert again == record
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in kept} == kept
+
+
+def test_what_a_kill_after_the_last_step_left_undone_is_done(
+    codes: Path, tmp_path: Path, undisturbed: tuple[bytes, bytes, dict[str, Any]]
+) -> None:
+    trained(linear(codes), tmp_path)
+    (tmp_path / RECORD).unlink()
+    (tmp_path / "tiny.safetensors").unlink()
+    trained(linear(codes), tmp_path)
+    assert results(tmp_path) == undisturbed
+    assert (tmp_path / RECORD).exists()
+
+
+def test_the_record_names_all_machines_that_took_part(codes: Path, tmp_path: Path) -> None:
+    trained(linear(codes), tmp_path, stop_after=3)
+    kept = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    (own,) = kept["machines"]
+    torch.save({**kept, "machines": ["another, torch 1.0"]}, tmp_path / CHECKPOINT)
+    trained(linear(codes), tmp_path)
+    assert json.loads((tmp_path / RECORD).read_text())["machines"] == ["another, torch 1.0", own]
 
 
 def test_it_learns_and_tells_how_far_it_is(codes: Path, tmp_path: Path) -> None:
@@ -173,9 +194,56 @@ def test_a_training_with_other_settings_is_refused(
     assert (tmp_path / CHECKPOINT).read_bytes() == before
 
 
-def test_where_pictures_are_read_and_how_often_it_saves_are_no_other_settings(codes: Path) -> None:
-    assert settings_hash(linear(codes)) == settings_hash(linear(codes, loaders=2, hold=True, checkpoint_minutes=1))
+def test_where_pictures_lie_and_how_often_it_saves_are_no_other_settings(codes: Path, tmp_path: Path) -> None:
+    other = {"loaders": 2, "hold": True, "checkpoint_minutes": 1, "name": "other"}
+    assert settings_hash(linear(codes)) == settings_hash(linear(tmp_path, **other))
     assert settings_hash(linear(codes)) != settings_hash(linear(codes, threads=2))
+    first, moved, changed = (tmp_path / name for name in "abc")
+    for path, text in ((first, "1"), (moved, "1"), (changed, "2")):
+        path.write_text(text)
+    hashes = [settings_hash(linear(codes, start=str(path))) for path in (first, moved, changed)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_a_start_where_there_was_none_is_named(codes: Path, tmp_path: Path) -> None:
+    trained(linear(codes), tmp_path / "out", stop_after=1)
+    (tmp_path / "start").write_text("weights")
+    with pytest.raises(DatasetError, match=r"with other settings \(start is None there, not \{'sha256': "):
+        trained(linear(codes, start=str(tmp_path / "start")), tmp_path / "out")
+
+
+def test_another_training_is_told_before_a_model_is_made(codes: Path, tmp_path: Path) -> None:
+    trained(linear(codes), tmp_path, stop_after=1)
+    material = open_material((str(codes),))
+    examine(linear(codes), material, tmp_path)
+    with pytest.raises(DatasetError, match="with other settings"):
+        examine(linear(codes, seed=2), material, tmp_path)
+    with pytest.raises(RecipeError, match="cannot share a batch"):
+        examine(linear(codes), material, tmp_path, Place(0, 5))
+
+
+def test_a_folder_belongs_to_one_training_at_a_time(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with (
+        claimed(out),
+        pytest.raises(DatasetError, match=f"another process is training in {out}: wait for it"),
+        claimed(out),
+    ):
+        pass
+    with claimed(out), claimed(out, Place(1, 2)):
+        pass
+
+
+def test_a_dataset_of_the_same_plan_with_other_bytes_is_other_pictures(codes: Path, tmp_path: Path) -> None:
+    """As of a machine that draws otherwise in the last bit."""
+    place = tmp_path / "data"
+    shutil.copytree(codes, place)
+    trained(linear(place), tmp_path / "out", stop_after=2)
+    manifest = json.loads((place / "dataset.json").read_text())
+    manifest["shards"][0]["sha256"] = "0" * 64
+    (place / "dataset.json").write_text(json.dumps(manifest))
+    with pytest.raises(DatasetError, match="holds a training on other pictures"):
+        examine(linear(place), open_material((str(place),)), tmp_path / "out")
 
 
 def test_a_dataset_that_was_built_anew_is_refused(codes: Path, other_codes: Path, tmp_path: Path) -> None:
@@ -210,10 +278,31 @@ def test_a_damaged_checkpoint_is_told_in_one_line(codes: Path, tmp_path: Path, d
         trained(linear(codes), tmp_path)
 
 
+@pytest.mark.parametrize("lost", ["machines", "parts", "network"])
+def test_a_checkpoint_of_another_version_is_told_in_one_line(codes: Path, tmp_path: Path, lost: str) -> None:
+    trained(linear(codes), tmp_path, stop_after=2)
+    kept = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    (kept if lost in kept else kept["parts"]).pop(lost)
+    torch.save(kept, tmp_path / CHECKPOINT)
+    with pytest.raises(DatasetError, match="holds a training that another version of Hypersynth began"):
+        trained(linear(codes), tmp_path)
+
+
+def test_a_damaged_journal_is_told_in_one_line(codes: Path, tmp_path: Path) -> None:
+    trained(linear(codes), tmp_path, stop_after=25)
+    (tmp_path / LOSSES).write_bytes(bytes(100) + b"\n")
+    with pytest.raises(DatasetError, match=r"losses\.jsonl is damaged; remove it to go on without the losses so far"):
+        trained(linear(codes), tmp_path)
+    (tmp_path / LOSSES).unlink()
+    assert trained(linear(codes), tmp_path)[0] is not None
+
+
 def test_a_folder_that_cannot_be_is_told_in_one_line(codes: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot write"):
         trained(linear(codes), tmp_path / "file" / "out")
+    with pytest.raises(StorageError, match="cannot write"), claimed(tmp_path / "file" / "out"):
+        pass
 
 
 def test_a_training_that_falls_apart_says_so_and_keeps_its_last_checkpoint(codes: Path, tmp_path: Path) -> None:

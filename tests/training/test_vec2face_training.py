@@ -21,7 +21,7 @@ from synth.section import InputFile
 from synth.training.discriminator import PatchDiscriminator, being_taken, telling_apart
 from synth.training.loop import drawn_from, moment_at, train
 from synth.training.losses import differences, structural_likeness, texture_difference
-from synth.training.material import Material, open_material
+from synth.training.material import open_material
 from synth.training.perception import Perception, unlike
 from synth.training.reading import AttributeReader
 from synth.training.settings import Vec2FaceTraining
@@ -168,24 +168,6 @@ def test_styles_are_read_off_pictures_from_their_time_on(data: Path, encoder: Pa
         nats.append(float(trainee.step(material.examples(torch.arange(8)), moment_at(settings, step))["nats"]))
     assert nats[0] == 0 < nats[1]
     assert not torch.equal(trainee.posterior.out.weight, before)
-
-
-def test_material_without_a_condition_is_refused(data: Path, encoder: Path, tmp_path: Path) -> None:
-    settings = wanting(data, encoder)
-    bare = open_material(settings.data, conditions.declared(("yaw_deg",)))
-    with pytest.raises(DatasetError, match=r"heads does not record pitch_deg: leave it out of `conditions`"):
-        Vec2FaceTrainee(settings, bare, tmp_path)
-
-
-def test_pictures_of_another_size_are_refused(dataset_folder: Path, encoder: Path, tmp_path: Path) -> None:
-    material: Material = open_material([str(dataset_folder)])
-    with pytest.raises(DatasetError, match=r"build the material with renderer\.size=112"):
-        Vec2FaceTrainee(wanting(dataset_folder, encoder, conditions=()), material, tmp_path)
-
-
-def test_a_width_that_heads_cannot_share_is_refused(data: Path, encoder: Path) -> None:
-    with pytest.raises(ValueError, match="width must be a multiple of heads"):
-        wanting(data, encoder, shape={"width": 30})
 
 
 def pictures(seed: int) -> Tensor:

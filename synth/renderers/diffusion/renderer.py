@@ -24,8 +24,9 @@ from synth.cost import Cost, measured_cost
 from synth.files import at_hand
 from synth.network_file import NetworkFile, read_header
 from synth.renderer import Equipment, Portraits, Views, refuse_overflow
-from synth.renderers.diffusion.network import SIDE_PX, Conditions, DiffusionNetwork, DiffusionSizes, enlarged
+from synth.renderers.diffusion.network import Conditions, DiffusionNetwork, enlarged
 from synth.renderers.diffusion.sampling import Step, flow_steps, sample
+from synth.renderers.diffusion.sizes import SIDE_PX, DiffusionSizes
 from synth.renderers.settings import DiffusionSettings, FlowSampler
 from synth.weights import load_weights, read_weights, refuse_unfit
 

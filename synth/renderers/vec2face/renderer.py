@@ -135,6 +135,7 @@ class Vec2FaceRenderer:
 
         def draw(feature: Tensor) -> Tensor:
             pixels: Tensor = self._network(feature.to(self._dtype), mask, condition)
+            refuse_overflow(pixels, "vec2face")  # before infinity is cut off
             return pixels.float().clamp(-1, 1)
 
         if self._settings.optimise is None:

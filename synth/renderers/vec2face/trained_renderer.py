@@ -108,7 +108,7 @@ class Vec2FaceTrainedRenderer:
             pixels = self._network(views.vector.to(self._dtype), mask, condition, self._grain(views))
             landmarks = self._network.landmarks(views.vector, told, points)
         # What is made out here are ordinary tensors.
-        return Portraits(in_bytes(pixels.float().clamp(-1, 1)), landmarks.clone())
+        return Portraits(in_bytes(pixels.float()), landmarks.clone())
 
     def _grain(self, views: Views) -> Tensor | None:
         """The noise for the finest maps, where the network has a use for it."""

@@ -16,13 +16,13 @@ from typing import Any
 import torch
 
 from bench.closed_loop.learning import Exercise, learnt, settings_for
-from bench.closed_loop.protocols import PROTOCOLS, Figures, judged_by
+from bench.closed_loop.protocols import PROTOCOLS, Figures, judged_by, test_of
 from bench.measure import Measurement
 from bench.sets import CLEAN_CAMERA, Workplace, built, missing_files, workplace
 from jobs.recipe import Recipe, load_recipe
 from synth.encoders.settings import TrainedSettings
 from synth.section import InputFile
-from synth.storage import sha256
+from synth.storage import json_bytes, open_parent, sha256
 from synth.verification import Moments, moments
 
 PROCEDURAL = "head"
@@ -99,7 +99,7 @@ def _result(name: str, recipe: Recipe, size: Size, seed: int, place: Workplace) 
     settings = settings_for(recipe, seed, size.exercise, place.threads)
     plan = pictures.manifest.plan_hash[:12]
     weights = learnt(pictures, settings, place.folder / "trainings" / f"{name}-{plan}", place)
-    test = {"people": size.test_people, "views": size.test_views, "weights": sha256(weights.read_bytes())}
+    test = {**test_of(size.test_people, size.test_views), "weights": sha256(weights.read_bytes())}
     path = place.folder / "results" / f"{name}-{sha256(json.dumps(test, sort_keys=True).encode())[:12]}.json"
     if not path.exists():
         encoder = TrainedSettings(weights=InputFile(url=str(weights)))
@@ -112,8 +112,8 @@ def _result(name: str, recipe: Recipe, size: Size, seed: int, place: Workplace) 
             "test": test,
             "protocols": {protocol: asdict(each) for protocol, each in figures.items()},
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+        storage, file = open_parent(str(path))
+        storage.replace(file, json_bytes(document))
     return read_result(path)
 
 

@@ -19,6 +19,7 @@ from synth.training.encoder import EncoderTrainee
 from synth.training.journal import Report
 from synth.training.loop import settings_hash, train
 from synth.training.material import Material
+from synth.training.place import claimed, prepare_training
 from synth.training.record import RECORD
 from synth.training.settings import EncoderTraining, RateSettings, RecogniserShape
 
@@ -74,7 +75,8 @@ def learnt(pictures: Pictures, settings: EncoderTraining, folder: Path, place: W
             pace = f"{report.pictures_per_s:.0f} pictures/s, {report.seconds_left:.0f} s left"
             place.say(f"{where}: step {report.step} of {report.steps}, {losses}; {pace}")
 
-    torch.set_num_threads(settings.threads)
+    prepare_training(settings)
     material = blinded(pictures, settings.seed)
-    train(settings, material, EncoderTrainee(settings, material), where, tell)
+    with claimed(where):
+        train(settings, material, EncoderTrainee(settings, material), where, tell)
     return weights

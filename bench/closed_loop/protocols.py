@@ -6,14 +6,15 @@ never compared (`synth.verification.Faces.shot`). This module does not know who 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from bench.sets import Workplace, built, faces, looked_at
-from jobs.recipe import Recipe, load_recipe
+from jobs.plan import make_plan
+from jobs.recipe import Recipe, load_recipe, resolve_recipe
 from synth.encoders.settings import EncoderSettings
 from synth.verification import (
     Faces,
@@ -91,6 +92,16 @@ def recipe_of(name: str, people: int, views: int) -> Recipe:
     laws = {f"variations.attributes.{attribute}": law for attribute, law in SETS[name].items()}
     size = {"identities.count": people, "variations.views": views}
     return load_recipe(str(_BASE), {"name": f"test-{name}", **size, **laws})
+
+
+def test_of(people: int, views: int) -> dict[str, Any]:
+    """All that decides a recogniser's figures, but for itself: what is compared with what, in which pictures."""
+    return {
+        "sets": {name: make_plan(resolve_recipe(recipe_of(name, people, views))).hash for name in SETS},
+        "protocols": {name: asdict(each) for name, each in PROTOCOLS.items()},
+        "pairs": _PAIRS,
+        "folds": _FOLDS,
+    }
 
 
 def judged_by(encoder: EncoderSettings, people: int, views: int, place: Workplace) -> dict[str, Figures]:

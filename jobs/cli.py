@@ -29,6 +29,7 @@ for verb in (
 app.command("fit-prior")(embeddings.fit_prior)
 app.command()(embeddings.measure)
 app.command("train-model")(training.train_model)
+app.command()(training.trainings)
 app.command()(submitting.submit)
 
 

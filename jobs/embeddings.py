@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save as save_safetensors
 
 from cluster.hands import local_hands
 from samplers.errors import DatasetError
@@ -16,7 +15,7 @@ from samplers.pca import PcaSummary, class_means, fit_pca_gaussian, summarise
 from samplers.sphere import normalise
 from samplers.uniqueness import unique_so_far
 from synth.backend import Backend
-from synth.embeddings import read_embeddings, write_prior
+from synth.embeddings import encoder_of, read_embeddings, write_embeddings, write_prior
 from synth.encoder import open_encoders
 from synth.encoders.settings import BUILT_IN, EncoderSettings, TrainedSettings
 from synth.files import open_file
@@ -54,7 +53,8 @@ def fit_prior(file: EmbeddingFile, output: str, components: int | None = None) -
     if not output.endswith(".safetensors"):
         raise DatasetError(f"{output}: a prior is stored as .safetensors")
     storage, name = open_parent(output)
-    if storage.exists(name) and storage.read(name) == open_file(file.url)[1]:
+    source = open_file(file.url)
+    if storage.exists(name) and storage.read(name) == source[1]:
         raise DatasetError(f"{output} is the file of embeddings itself; choose another --output")
     found = read_embeddings(file.url, column=file.column, label_column=file.label_column)
     try:
@@ -62,7 +62,7 @@ def fit_prior(file: EmbeddingFile, output: str, components: int | None = None) -
         prior = fit_pca_gaussian(centres, components)
     except ValueError as misfit:
         raise DatasetError(f"{file.url}: {misfit}") from misfit
-    storage.replace(name, write_prior(prior))
+    storage.replace(name, write_prior(prior, encoder_of(*source)))
     return Fit(len(found.vectors), len(centres), summarise(prior))
 
 
@@ -75,14 +75,16 @@ def embed_dataset(url: str, encoder: str, output: str) -> int:
     if not output.endswith(".safetensors"):
         raise DatasetError(f"{output}: embeddings are stored as .safetensors")
     pictures = open_pictures(url, {})
-    network = open_encoders({encoder: _encoder(encoder)}, Backend())[encoder]
+    settings = _encoder(encoder)
+    network = open_encoders({encoder: settings}, Backend())[encoder]
     found = []
     for first in range(0, len(pictures.table), _PICTURES_AT_ONCE):
         rows = range(first, min(first + _PICTURES_AT_ONCE, len(pictures.table)))
         images = torch.stack([pictures.image(row) for row in rows])
         found.append(network.embed(images.permute(0, 2, 3, 1)))
     storage, name = open_parent(output)
-    storage.replace(name, save_safetensors({"vectors": torch.cat(found), "labels": pictures.table.identity}))
+    made_by = settings.weights.pinned().sha256 if isinstance(settings, TrainedSettings) else None
+    storage.replace(name, write_embeddings(torch.cat(found), pictures.table.identity, made_by))
     return len(pictures.table)
 
 

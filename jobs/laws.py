@@ -5,9 +5,12 @@ This module does not draw anything.
 """
 
 from jobs.recipe import Recipe
+from samplers.errors import RecipeError
 from samplers.identities import IdentitySpec
+from synth.embeddings import encoder_of
 from synth.encoder import open_encoders
 from synth.renderer import Equipment, Renderer, open_renderer, renderer_class
+from synth.section import named_files
 from synth.views import Variety
 
 
@@ -29,8 +32,9 @@ def renderer(recipe: Recipe) -> Renderer:
 
 def identity_spec(recipe: Recipe) -> IdentitySpec:
     """Who the recipe wants. Raises as `variety` does, and RecipeError where a file does not fit the renderer."""
-    settings = recipe.identities
-    dimension = renderer_class(recipe.renderer.kind).vector_dimension(recipe.renderer)
+    settings, drawing = recipe.identities, renderer_class(recipe.renderer.kind)
+    dimension = drawing.vector_dimension(recipe.renderer)
+    _refuse_other_encoders(recipe, drawing.vector_encoder(recipe.renderer))
     return IdentitySpec(
         prior=settings.prior.open(),
         seed=recipe.seed,
@@ -39,3 +43,17 @@ def identity_spec(recipe: Recipe) -> IdentitySpec:
         variation=recipe.variations.law(dimension),
         packing=settings.packing_law(dimension),
     )
+
+
+def _refuse_other_encoders(recipe: Recipe, wanted: str | None) -> None:
+    """Raises RecipeError for vectors on another encoder's sphere than the renderer's: as long, but of nobody there."""
+    if wanted is None:
+        return
+    for file in named_files(recipe.identities):
+        made_by = encoder_of(*file.read())
+        if made_by not in (None, wanted):
+            raise RecipeError(
+                f"{file.url} comes from another encoder (sha256 {made_by[:12]}) than the renderer was trained with "
+                f"({wanted[:12]}): fit the prior to embeddings of that one, or train the renderer with "
+                "--set encoder=FILE"
+            )

@@ -23,7 +23,7 @@ def explained(source: Source, invalid: ValidationError, section: type[BaseModel]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     if first["type"] == "extra_forbidden":
         return source.unknown(place, _valid_names(section, first["loc"][:-1])) + more
-    message = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ").replace("valid tuple", "list")  # as YAML calls it
     if first["type"] == "missing":
         place, message = (*place, first["loc"][-1]), "this key is required"
     elif first["type"] in ("union_tag_not_found", "union_tag_invalid"):

@@ -16,6 +16,7 @@ from samplers.errors import RecipeError
 from synth.checks import compares_anchors
 from synth.cost import cpu_rate
 from synth.encoder import encoder_class
+from synth.encoders.settings import TrainedSettings
 from synth.renderer import renderer_class
 
 
@@ -55,14 +56,20 @@ def check_files(recipe: Recipe, names: Iterable[str]) -> None:
     """
     drawing = renderer_class(recipe.renderer.kind)
     drawing.preflight(recipe.renderer)
-    wanted = drawing.vector_dimension(recipe.renderer)
+    wanted, encoder = drawing.vector_dimension(recipe.renderer), drawing.vector_encoder(recipe.renderer)
     for name in names:
         settings = recipe.used_encoders[name]
         dimension = encoder_class(settings.kind).preflight(settings)
-        if dimension != wanted and (users := _comparing(recipe, name)):
+        users = _comparing(recipe, name)
+        if users and dimension != wanted:
             raise RecipeError(
                 f"the encoder {name!r} gives {dimension} numbers, people of the renderer {recipe.renderer.kind} have "
                 f"{wanted}: {users} cannot compare them; use an encoder of {wanted}"
+            )
+        if users and encoder and isinstance(settings, TrainedSettings) and settings.weights.pinned().sha256 != encoder:
+            raise RecipeError(
+                f"the encoder {name!r} is another than the renderer was trained with (sha256 {encoder[:12]}): {users} "
+                "cannot compare them; use that one"
             )
 
 

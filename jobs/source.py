@@ -23,6 +23,7 @@ class Shelf:
 
     folder: str  # in this package
     what: str  # one of them, in words
+    example: str  # of an override
 
     def texts(self) -> dict[str, str]:
         """Name and text of each, by name."""
@@ -30,9 +31,39 @@ class Shelf:
         files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
         return {file.name.removesuffix(".yaml"): file.read_text(encoding="utf-8") for file in files}
 
+    def about(self, text: str) -> str:
+        """What one of them says of itself in its first line."""
+        return text.splitlines()[0].lstrip("# ") if text.startswith("#") else ""
 
-RECIPES = Shelf("recipes", "recipe")
-TRAININGS = Shelf("trainings", "settings file")
+    def text(self, name: str) -> str:
+        """The text of one. Raises RecipeError where there is none of that name."""
+        texts = self.texts()
+        if name not in texts:
+            raise RecipeError(f"no shipped {self.what} {name!r}; {self._hint(name)}")
+        return texts[name]
+
+    def _hint(self, name: str) -> str:
+        names = list(self.texts())
+        near = difflib.get_close_matches(name, names, 1)
+        return f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}"
+
+    def text_or_file(self, name_or_path: str) -> str:
+        """The text of one, or of a file. Raises RecipeError where there is neither."""
+        shipped, path = self.texts(), Path(name_or_path)
+        if name_or_path in shipped:
+            return shipped[name_or_path]
+        if not path.is_file():
+            raise RecipeError(
+                f"{name_or_path}: no such file, and no shipped {self.what} of that name; {self._hint(name_or_path)}"
+            )
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as refusal:
+            raise RecipeError(f"{name_or_path}: cannot be read: {refusal}") from refusal
+
+
+RECIPES = Shelf("recipes", "recipe", "identities.count=100")
+TRAININGS = Shelf("trainings", "settings file", "steps=20000")
 
 
 @dataclass(frozen=True)
@@ -74,7 +105,7 @@ def shipped_recipes() -> dict[str, str]:
 
 def read_source(name_or_path: str, overrides: Mapping[str, Any], shelf: Shelf = RECIPES) -> Source:
     """Read a file, or a shipped one by its name, and apply overrides. Raises RecipeError where that fails."""
-    text = _text(name_or_path, shelf)
+    text = shelf.text_or_file(name_or_path)
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
             raise RecipeError(
@@ -96,21 +127,6 @@ def read_source(name_or_path: str, overrides: Mapping[str, Any], shelf: Shelf = 
         _override(data, place, value, shelf)
         lines = {known: line for known, line in lines.items() if known[: len(place)] != place}
     return Source(name_or_path, data, lines)
-
-
-def _text(name_or_path: str, shelf: Shelf) -> str:
-    shipped = shelf.texts()
-    if name_or_path in shipped:
-        return shipped[name_or_path]
-    path = Path(name_or_path)
-    if not path.is_file():
-        near = difflib.get_close_matches(name_or_path, list(shipped), 1)
-        hint = f"did you mean {near[0]}?" if near else f"shipped {shelf.what}s: {', '.join(shipped)}"
-        raise RecipeError(f"{name_or_path}: no such file, and no shipped {shelf.what} of that name; {hint}")
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as refusal:
-        raise RecipeError(f"{name_or_path}: cannot be read: {refusal}") from refusal
 
 
 def _note_lines(name: str, node: Any, place: Place, lines: dict[Place, int]) -> None:
@@ -138,11 +154,11 @@ def _override(data: dict[str, Any], place: Place, value: Any, shelf: Shelf) -> N
     node[place[-1]] = value
 
 
-def parse_override(text: str) -> tuple[str, Any]:
+def parse_override(text: str, shelf: Shelf = RECIPES) -> tuple[str, Any]:
     """ "a.b=value", the value read as YAML, as key and value. Raises RecipeError for anything else."""
     key, separator, value = text.partition("=")
     if not separator or not all(key.split(".")):
-        raise RecipeError(f"--set {text}: write it as key=value, for example identities.count=100")
+        raise RecipeError(f"--set {text}: write it as key=value, for example {shelf.example}")
     try:
         return key, yaml.safe_load(value)
     except (yaml.YAMLError, ValueError, RecursionError) as broken:

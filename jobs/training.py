@@ -32,7 +32,7 @@ from synth.training.material import Material
 from synth.training.place import Place, among_processes, claimed, prepare_training
 from synth.training.record import RECORD
 from synth.training.settings import TrainingSection
-from synth.training.trainee import begin, kind_of, material_of
+from synth.training.trainee import KINDS, begin, kind_of, material_of
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,11 @@ def load_training(request: Request) -> TrainingSection:
     """
     section = kind_of(request.kind).settings
     overrides: dict[str, Any] = {"data": list(request.data)} if request.data else {}
-    source = read_source(request.source, {**overrides, **dict(map(parse_override, request.overrides))}, TRAININGS)
+    overrides |= dict(parse_override(each, TRAININGS) for each in request.overrides)
+    source = read_source(request.source, overrides, TRAININGS)
+    said = source.data.get("kind")
+    if said != request.kind and said in list(KINDS):
+        raise RecipeError(f"{source.where(('kind',))}: these are settings for kind {said}, not {request.kind}")
     try:
         return section.model_validate(source.data)
     except ValidationError as invalid:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from tokenize import TokenError
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from samplers.errors import DatasetError
@@ -38,6 +40,7 @@ _ARROW_SAYS = (pa.ArrowException, ValueError, KeyError, OSError)
 
 _PRIOR_HEADER = {"format": "hypersynth-prior", "version": "1", "kind": "pca_gaussian"}
 _PRIOR_PARTS = ("mean", "components", "deviations")
+_ENCODER = "encoder"  # in the header of embeddings and of priors: the sha256 of what made them
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,33 @@ def _label_numbers(name: str, column: pa.ChunkedArray) -> Tensor:
     return torch.from_numpy(column.cast(pa.int64()).to_numpy().copy())
 
 
+def write_embeddings(vectors: Tensor, labels: Tensor, encoder: str | None) -> bytes:
+    """Embeddings float32 (n, D) with labels int64 (n,) as the bytes of a safetensors file.
+
+    `encoder` is the sha256 of the file of the encoder that made them, where there is one.
+    """
+    return save_safetensors({"vectors": vectors, "labels": labels}, None if encoder is None else {_ENCODER: encoder})
+
+
+def encoder_of(name: str, data: bytes) -> str | None:
+    """The sha256 of the encoder that made the embeddings in a file, or those that a prior was fitted to.
+
+    None where the file does not say. Raises DatasetError for a damaged file.
+    """
+    if not name.endswith(".safetensors"):
+        return None
+    with _damage_explained(name, ".safetensors file"):
+        found = _header(data).get(_ENCODER)
+    return found if isinstance(found, str) else None
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    """What a safetensors file says beside its tensors."""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    said: dict[str, Any] = header.get("__metadata__", {})
+    return said
+
+
 _PARSERS: Mapping[str, Callable[[str, bytes, str | None, str | None], _Parsed]] = {
     ".npy": _parse_npy,
     ".parquet": _parse_parquet,
@@ -203,12 +233,13 @@ _PARSERS: Mapping[str, Callable[[str, bytes, str | None, str | None], _Parsed]] 
 }
 
 
-def write_prior(prior: PcaGaussian) -> bytes:
+def write_prior(prior: PcaGaussian, encoder: str | None = None) -> bytes:
     """A prior as the bytes of a safetensors file; the same prior always gives the same ones.
 
-    Written by hand: the library keeps its metadata in no certain order. Parts are stored as float32.
+    `encoder`: as in `write_embeddings`, of those that it was fitted to. Written by hand: the library keeps its metadata
+    in no certain order. Parts are stored as float32.
     """
-    header: dict[str, object] = {"__metadata__": _PRIOR_HEADER}
+    header: dict[str, object] = {"__metadata__": _PRIOR_HEADER | ({} if encoder is None else {_ENCODER: encoder})}
     body = b""
     for part in _PRIOR_PARTS:
         tensor: Tensor = getattr(prior, part)
@@ -224,7 +255,7 @@ def read_prior(name: str, data: bytes) -> PcaGaussian:
     """The prior in a file's bytes. Raises DatasetError for any other file, and for numbers that are no prior."""
     with _damage_explained(name, "prior file"):
         tensors = load_safetensors(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+        header = _header(data)
     if not _PRIOR_HEADER.items() <= header.items() or set(tensors) != set(_PRIOR_PARTS):
         raise DatasetError(f"{name} is no prior that this version reads (hypersynth-prior, version 1, pca_gaussian)")
     with _damage_explained(name, "prior file"):

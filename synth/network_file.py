@@ -29,6 +29,12 @@ class NetworkFile:
     kind: str
     description: Mapping[str, Any]
 
+    @property
+    def encoder(self) -> str | None:
+        """The sha256 of the encoder whose embeddings the network is told, where the description says it."""
+        said = self.description.get("encoder")
+        return said if isinstance(said, str) else None
+
     def part(self, name: str) -> Any:
         """One entry of the description. Raises DatasetError where it is missing."""
         if name not in self.description:

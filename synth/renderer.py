@@ -124,6 +124,14 @@ class Renderer(Protocol):
         ...
 
     @staticmethod
+    def vector_encoder(settings: Any) -> str | None:
+        """The sha256 of the encoder whose embeddings these vectors are like; None where no file says so.
+
+        Raises as `vector_dimension`.
+        """
+        ...
+
+    @staticmethod
     def declare(settings: Any) -> Mapping[str, Attribute]:
         """The attributes that a renderer with these settings takes."""
         ...

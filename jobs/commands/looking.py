@@ -17,7 +17,6 @@ from jobs.commands.options import (
     named_recipe,
 )
 from jobs.console import out
-from samplers.errors import RecipeError
 
 
 def plan(
@@ -83,9 +82,8 @@ def recipes(
 ) -> None:
     """List the shipped recipes, or show one."""
     from jobs.recipe import Recipe, load_recipe
-    from jobs.source import shipped_recipes
+    from jobs.source import RECIPES
 
-    shipped = shipped_recipes()
     if attributes is not None:
         out.print(_attribute_table(attributes))
     elif schema:
@@ -94,15 +92,13 @@ def recipes(
         table = Table(box=None, header_style="dim")
         for column in ("recipe", "identities", "views", "renderer", "about"):
             table.add_column(column)
-        for each, text in shipped.items():
+        for each, text in RECIPES.texts().items():
             loaded = load_recipe(each)
-            about = text.splitlines()[0].lstrip("# ") if text.startswith("#") else ""
-            table.add_row(each, str(loaded.identities.count), str(loaded.variations.views), loaded.renderer.kind, about)
+            size = str(loaded.identities.count), str(loaded.variations.views)
+            table.add_row(each, *size, loaded.renderer.kind, RECIPES.about(text))
         out.print(table)
-    elif name in shipped:
-        sys.stdout.write(shipped[name])
     else:
-        raise RecipeError(f"no shipped recipe {name!r}; there are: {', '.join(shipped)}")
+        sys.stdout.write(RECIPES.text(name))
 
 
 def _attribute_table(renderer: str) -> Table:

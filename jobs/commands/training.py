@@ -1,8 +1,11 @@
-"""`train-model`: networks of one's own."""
+"""`train-model` and `trainings`: networks of one's own."""
 
+import json
+import sys
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from jobs.console import err, out
 
@@ -18,7 +21,8 @@ def train_model(
         ),
     ] = None,
     data: Annotated[
-        list[str] | None, typer.Option(metavar="URL", help="a finished dataset to learn from, not the settings' own")
+        list[str] | None,
+        typer.Option(metavar="URL", help="a finished dataset to learn from, not the settings' own; may be repeated"),
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="replace a value of the settings")
@@ -47,3 +51,29 @@ def train_model(
         out.print(
             f"  look at   {folder}/losses.png" if ended.plotted else "  plots     need pip install 'hypersynth[plots]'"
         )
+
+
+def trainings(
+    name: Annotated[str | None, typer.Argument(help="show this settings file")] = None,
+    schema: Annotated[
+        str | None, typer.Option(metavar="KIND", help="print the JSON Schema of a kind's settings, with all defaults")
+    ] = None,
+) -> None:
+    """List the shipped settings of trainings, or show some."""
+    from jobs.source import TRAININGS, read_source
+    from synth.training.trainee import kind_of
+
+    if schema is not None:
+        sys.stdout.write(json.dumps(kind_of(schema).settings.model_json_schema(), indent=1) + "\n")
+    elif name is not None:
+        sys.stdout.write(TRAININGS.text(name))
+    else:
+        table = Table(box=None, header_style="dim")
+        for column in ("settings", "kind", "steps", "batch", "device", "about"):
+            table.add_column(column)
+        for each, text in TRAININGS.texts().items():
+            said = read_source(each, {}, TRAININGS).data
+            table.add_row(
+                each, *(str(said[key]) for key in ("kind", "steps", "batch", "device")), TRAININGS.about(text)
+            )
+        out.print(table)

@@ -54,6 +54,11 @@ class BarcodeRenderer:
         return DIMENSION
 
     @staticmethod
+    def vector_encoder(settings: BarcodeSettings) -> str | None:
+        """None: the vectors are drawn as they are."""
+        return None
+
+    @staticmethod
     def declare(settings: BarcodeSettings) -> Mapping[str, Attribute]:
         """Damage and tint."""
         return BarcodeRenderer.attributes

@@ -119,8 +119,9 @@ class DiffusionTrainee:
         return dict(self._average.network.state_dict())
 
     def description(self) -> dict[str, Any]:
-        """Sizes and conditions."""
-        return describe_network(self._sizes, self._declared)
+        """Sizes, conditions, and the encoder that tells who is wanted."""
+        described = describe_network(self._sizes, self._declared)
+        return {**described, "encoder": self._settings.encoder.pinned().sha256}
 
     def _noise_shares(self, count: int, generator: torch.Generator) -> Tensor:
         """t of so many pictures: float32 (B,) in (0, 1)."""

@@ -19,7 +19,7 @@ from samplers.errors import DatasetError, RecipeError, StorageError
 from synth.backend import Backend, prepare
 from synth.training.settings import TrainingSection
 
-_LOCK = "training.lock"
+_LOCK = ".training.lock"
 _PATIENCE = timedelta(hours=6)  # of processes for each other: the first may have all pictures to embed
 
 

@@ -56,8 +56,6 @@ class TrainingSection(Section):
     def _ends_before_the_horizon(self) -> "TrainingSection":
         if self.horizon is not None and self.horizon < self.steps:
             raise ValueError(f"horizon {self.horizon} is nearer than the last of {self.steps} steps")
-        if self.cool_down > self.steps:
-            raise ValueError(f"cool_down {self.cool_down} is longer than all {self.steps} steps")
         return self
 
 

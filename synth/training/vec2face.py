@@ -289,8 +289,8 @@ class Vec2FaceTrainee:
         return dict(self._average.network.state_dict())
 
     def description(self) -> dict[str, Any]:
-        """Sizes and conditions."""
-        return described(self._sizes, self._conditions)
+        """Sizes, conditions, and the encoder that tells who is wanted."""
+        return {**described(self._sizes, self._conditions), "encoder": self._settings.encoder.pinned().sha256}
 
 
 def _begin(network: ToldVec2Face) -> None:

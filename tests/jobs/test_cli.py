@@ -65,6 +65,7 @@ def test_the_verbs_and_flags_are_these() -> None:
             "recipe",
         ],
         "train-model": ["--data", "--out", "--set", "--settings", "kind"],
+        "trainings": ["--schema", "name"],
         "verify": ["--drop-damaged", "url"],
     }
 

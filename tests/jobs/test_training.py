@@ -74,7 +74,8 @@ def test_every_shipped_settings_file_is_valid_and_named_by_kind_and_device(name:
         (("steps: 40", "steps: many"), ", line 5: steps: input should be a valid integer"),
         (("  peak: 0.01", "  peek: 0.01"), ", line 8: rate.peek: unknown key; did you mean peak?"),
         (("  stem: 8", "  stem: 4"), ", line 10: shape.stem: input should be greater than or equal to 8, not 4"),
-        (("kind: encoder", "kind: vec2face"), ", line 1: kind: input should be 'encoder', not 'vec2face'"),
+        (("kind: encoder", "kind: vec2face"), ", line 1: kind: these are settings for kind vec2face, not encoder"),
+        (("kind: encoder", "kind: [encoder]"), ", line 1: kind: input should be 'encoder'"),
         (("name: tiny", "name: a b"), ", line 2: name: "),
         (("steps: 40\n", ""), ": steps: this key is required"),
         (("steps: 40", "steps: 40\nsteps: 50"), ", line 6: steps: already set on line 5"),
@@ -100,7 +101,9 @@ def test_a_mistake_in_settings_is_told_with_its_place(
         (["encoder", "--settings", "encoder-cup"], "did you mean encoder-cpu?"),
         (["encoder", "--set", "stpes=1"], "encoder-cpu: stpes: unknown key; did you mean steps?"),
         (["encoder", "--set", "name.first=x"], "name is not a section of the settings file"),
-        (["encoder", "--set", "steps"], "write it as key=value"),
+        (["encoder", "--set", "steps"], "write it as key=value, for example steps=20000"),
+        (["encoder", "--set", "data=a"], "encoder-cpu: data: input should be a list, not 'a'"),
+        (["vec2face", "--settings", "encoder-cpu"], "line 4: kind: these are settings for kind encoder, not vec2face"),
         (["encoder", "--set", "device=cuda"], "this machine shows no CUDA device; use --settings encoder-cpu"),
         (["encoder", "--data", "nowhere"], "nowhere holds no finished dataset"),
         (["encoder", "--data", "gs://bucket/x"], "datasets lie in folders or in s3://, not in gs://"),
@@ -112,6 +115,15 @@ def test_a_mistake_on_the_command_line_costs_one_line(
     monkeypatch.chdir(tmp_path)
     assert message in typed("train-model", words[0], "--out", "out", *words[1:]).line
     assert not list(tmp_path.iterdir()), "something was left behind"
+
+
+def test_shipped_settings_are_listed_and_shown_and_described() -> None:
+    listed = typed("trainings").out
+    assert TRAININGS.texts().keys() <= {line.split()[0] for line in listed.splitlines() if line.strip()}
+    assert typed("trainings", "encoder-cpu").out == TRAININGS.texts()["encoder-cpu"]
+    assert json.loads(typed("trainings", "--schema", "diffusion").out)["properties"]["likeness"]["default"] == 1.0
+    assert "no shipped settings file 'encoder-cup'; did you mean encoder-cpu?" in typed("trainings", "encoder-cup").line
+    assert "unknown kind of model 'encodr'; did you mean encoder?" in typed("trainings", "--schema", "encodr").line
 
 
 def test_results_go_to_folders_only(file: Path) -> None:
@@ -143,7 +155,7 @@ def test_a_training_tells_and_leaves_all_that_one_needs(file: Path, data: Path, 
         f"  look at   {out}/losses.png",
     ]
     names = {"tiny.safetensors", "checkpoint.pt", "losses.jsonl", "losses.png", "training.json", "README.md"}
-    assert {path.name for path in out.iterdir()} == names
+    assert {path.name for path in out.iterdir() if not path.name.startswith(".")} == names
     with Image.open(out / "losses.png") as picture:
         assert picture.format == "PNG"
     card = (out / "README.md").read_text()

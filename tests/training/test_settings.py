@@ -20,7 +20,6 @@ def settings_of(kind: type[TrainingSection], **changes: Any) -> TrainingSection:
     ("kind", "changes", "message"),
     [
         (EncoderTraining, {"horizon": 9}, "horizon 9 is nearer than the last of 10 steps"),
-        (EncoderTraining, {"cool_down": 11}, "cool_down 11 is longer than all 10 steps"),
         (EncoderTraining, {"shape": {"widths": [8, -1, 8, 8]}}, "greater than or equal to 1"),
         (EncoderTraining, {"shape": {"blocks": [0, 0, 0, 0]}}, "greater than or equal to 1"),
         (Vec2FaceTraining, {"shape": {"width": 30}}, "width must be a multiple of heads"),

@@ -54,6 +54,11 @@ class Arc2FaceRenderer:
         return EMBEDDING
 
     @staticmethod
+    def vector_encoder(settings: Arc2FaceSettings) -> str | None:
+        """Published files do not say so."""
+        return None
+
+    @staticmethod
     def declare(settings: Arc2FaceSettings) -> Mapping[str, Attribute]:
         """Pose and expression with a ControlNet, nothing without: embedding and noise then decide alone."""
         return ATTRIBUTES if settings.controlnet is not None else {}

@@ -54,6 +54,11 @@ class DiffusionRenderer:
         return _sizes(read_header(settings.weights, "diffusion")).dimension
 
     @staticmethod
+    def vector_encoder(settings: DiffusionSettings) -> str | None:
+        """That with which the weights were trained, where their header says it."""
+        return read_header(settings.weights, "diffusion").encoder
+
+    @staticmethod
     def declare(settings: DiffusionSettings) -> Mapping[str, Attribute]:
         """The conditions that the settings name. Raises RecipeError for one that is not known."""
         return conditions.declared(settings.conditions)

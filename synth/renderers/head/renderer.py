@@ -76,6 +76,11 @@ class HeadRenderer:
         return len(TRAITS)
 
     @staticmethod
+    def vector_encoder(settings: HeadSettings) -> str | None:
+        """None: vectors are traits, not embeddings."""
+        return None
+
+    @staticmethod
     def declare(settings: HeadSettings) -> Mapping[str, Attribute]:
         """All of `ATTRIBUTES`, whatever the settings."""
         return ATTRIBUTES

@@ -79,6 +79,11 @@ class Vec2FaceRenderer:
         """Always the same."""
         return FEATURE_DIMENSION
 
+    @staticmethod
+    def vector_encoder(settings: Vec2FaceSettings) -> str | None:
+        """Published files do not say so."""
+        return None
+
     @classmethod
     def declare(cls, settings: Vec2FaceSettings) -> Mapping[str, Attribute]:
         """The mask rate, and the yaw that AttrOP is to reach where it has a target for it."""

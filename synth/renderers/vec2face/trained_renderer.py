@@ -20,6 +20,7 @@ from synth import conditions
 from synth.backend import Backend
 from synth.cost import Cost
 from synth.files import at_hand
+from synth.network_file import read_header
 from synth.renderer import Equipment, Portraits, Views
 from synth.renderers.guides import CAMERA_AND_EXPRESSION, Guide
 from synth.renderers.settings import Vec2FaceTrainedSettings
@@ -28,7 +29,7 @@ from synth.renderers.vec2face.masking import PLACES, token_mask
 from synth.renderers.vec2face.network import SIDE_PX
 from synth.renderers.vec2face.quick import quicken
 from synth.renderers.vec2face.renderer import in_bytes, mask_rate
-from synth.renderers.vec2face.trained import ToldVec2Face, Trained, read_description
+from synth.renderers.vec2face.trained import KIND, ToldVec2Face, Trained, read_description
 from synth.weights import load_weights, read_weights, refuse_unfit
 
 _MASK_RATE = mask_rate(Normal(mean=0.85, std=0.05, low=0.8, high=0.9))  # as Vec2Face+
@@ -52,6 +53,11 @@ class Vec2FaceTrainedRenderer:
     def vector_dimension(settings: Vec2FaceTrainedSettings) -> int:
         """That of the encoder with which the weights were trained, by the file's header."""
         return read_description(settings.weights).sizes.dimension
+
+    @staticmethod
+    def vector_encoder(settings: Vec2FaceTrainedSettings) -> str | None:
+        """That with which the weights were trained, where their header says it."""
+        return read_header(settings.weights, KIND).encoder
 
     @classmethod
     def declare(cls, settings: Vec2FaceTrainedSettings) -> Mapping[str, Attribute]:

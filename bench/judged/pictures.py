@@ -81,8 +81,8 @@ def _judged(setup: Judging, pictures: Pictures) -> Faces:
     return faces(pictures, looked_at(pictures, setup.judge, setup.place))
 
 
-def sets(setup: Judging, own: Own) -> Iterator[Measurement]:
-    """A whole dataset, with views at cosines from 0.6 to 1 and the recipe's own checks, beside a procedural one."""
+def set_of(setup: Judging, own: Own) -> Pictures:
+    """A whole dataset, with views at cosines from 0.6 to 1 and the recipe's own checks."""
     recipe = own.load(
         name=f"{_plain(own)}-set",
         seed=setup.seed,
@@ -91,7 +91,12 @@ def sets(setup: Judging, own: Own) -> Iterator[Measurement]:
         output__order="shuffled",
         variations__vector={"kind": "cone", "min_cosine": 0.6, "keep_cones_apart": False},
     )
-    pictures, procedural = built(recipe, setup.place), procedural_pictures(setup)
+    return built(recipe, setup.place)
+
+
+def sets(setup: Judging, own: Own) -> Iterator[Measurement]:
+    """That dataset beside a procedural one."""
+    pictures, procedural = set_of(setup, own), procedural_pictures(setup)
     if is_here(setup, f"{own.recipe}: set", setup.judge):
         error = error_rate(f"{own.recipe}: cone 0.6 to 1, EER", _judged(setup, pictures), 3.0)
         yield error

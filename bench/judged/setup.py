@@ -46,6 +46,7 @@ class Judging:
     gallery_views: int = 4
     frontal: int = 500  # near-frontal pictures shown to the cascades
     draws: int = 400_000  # from the prior
+    reading_steps: int = 1400  # of 128 pictures, from which attributes are learnt to be read
     seed: int = 103  # of all that is drawn here: no training has it
     seconds: float = 20  # of each measurement of speed
     processes: int = 2  # of one thread each, that render side by side; 0: this one

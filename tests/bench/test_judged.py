@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
+from torch.nn import functional
 
 from bench.judged import measure
+from bench.judged.attributes import attributes, found, obeyed, taught
 from bench.judged.people import people_held
-from bench.judged.pictures import faces_found, near_frontal
+from bench.judged.pictures import faces_found, near_frontal, procedural_pictures
 from bench.judged.setup import Own
 from bench.judged.speed import rendering_rate
 from bench.measure import Measurement
@@ -20,8 +22,10 @@ from samplers.pca import fit_pca_gaussian
 from samplers.priors import UniformPrior
 from samplers.separation import separate
 from samplers.wanted import Wanted
+from synth import conditions
 from synth.embeddings import write_prior
 from synth.encoders.settings import TrainedSettings
+from synth.pictures import open_pictures
 from tests.bench.making import BARCODE, WHOLE, judging, workplace
 from tests.conftest import build_here
 
@@ -130,3 +134,36 @@ def test_near_frontal_heads_are_found_by_the_cascades(tmp_path: Path) -> None:
 def test_two_processes_render_side_by_side() -> None:
     recipe = load_recipe("barcode", {"variations.views": 2})
     assert rendering_rate(recipe, 2, 0.2) > 10
+
+
+def test_attributes_are_found_as_well_as_they_are_shown() -> None:
+    draw = torch.Generator().manual_seed(3)
+    told = torch.randn(5000, 1, generator=draw)
+    half = told + torch.randn(5000, 1, generator=draw)
+    assert found(told, told, False) == pytest.approx(1)
+    assert found(half, told, False) == pytest.approx(0.5**0.5, abs=0.02)
+    choice = functional.one_hot(torch.tensor([0] * 60 + [1] * 30 + [2] * 10)).float()
+    assert found(choice, choice, True) == 1
+    assert found(choice[:1].expand(100, 3), choice, True) == 0
+    assert found(choice.flip(0), choice, True) < 0
+    procedural = {"yaw": 0.8, "glasses": 0.5, "lost": 0.2}
+    assert obeyed({"yaw": 0.4, "glasses": 0.6, "lost": 0.2}, procedural) == {"yaw": 0.5, "glasses": 1.0}
+
+
+def test_a_reader_is_taught_once_and_reads_heads(tmp_path: Path) -> None:
+    size = {"identities.count": 12, "variations.views": 2}
+    build_here(load_recipe("quickstart", size), tmp_path / "training")
+    heads = Own("quickstart", 1, 1, {"checks.list": []})
+    setup = judging(tmp_path, own=(heads,), procedural="quickstart", reading_steps=40)
+    reader = taught(setup)
+    assert reader is not None
+    seen = reader.figures(open_pictures(str(tmp_path / "training"), conditions.CONDITIONS))
+    assert seen["exposure_ev"] > 0.5, "of the pictures that it learned from, even in so few steps"
+    (row,) = attributes(setup, heads, reader)
+    assert 0 < row.value <= 1
+    assert {f"procedural_{name}" for name in row.detail if not name.startswith("procedural_")} < row.detail.keys()
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "work" / "readers").rglob("*.safetensors")}
+    again = taught(setup)
+    assert again is not None
+    assert again.figures(procedural_pictures(setup)) == reader.figures(procedural_pictures(setup))
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept

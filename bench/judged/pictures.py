@@ -21,7 +21,7 @@ from samplers.sphere import normalise
 from synth.conditions import CONDITIONS
 from synth.pictures import Pictures
 from synth.renderer import TEMPLATE_PX
-from synth.verification import Faces, rank_one_left_out
+from synth.verification import Faces, identity_means, rank_one_left_out
 
 
 def wanted(setup: Judging, own: Own) -> Iterator[Measurement]:
@@ -70,8 +70,22 @@ def procedural_pictures(setup: Judging) -> Pictures:
 
 
 def reference(setup: Judging) -> Iterator[Measurement]:
-    """What sets are compared with: the same figures of procedural pictures."""
+    """What sets are compared with: the same figures of procedural pictures.
+
+    These have no wanted vector; the mean of their person's embeddings comes nearest to one.
+    """
     pictures = procedural_pictures(setup)
+    if is_here(setup, "procedural pictures, cosine", setup.encoder):
+        seen = faces(pictures, looked_at(pictures, setup.encoder, setup.place))
+        means, people = identity_means(seen)
+        row = torch.searchsorted(people, seen.person)
+        cosines = (normalise(seen.embeddings).double() * means[row]).sum(1)
+        yield Measurement(
+            "procedural pictures: their person's mean and picture, cosine",
+            float(cosines.mean()),
+            "",
+            note="training net",
+        )
     if is_here(setup, "procedural pictures, EER", setup.judge):
         yield error_rate("procedural pictures: EER", _judged(setup, pictures), None)
     yield from _detection("procedural pictures", setup, pictures, None)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from bench.closed_loop.learning import Exercise, learnt, settings_for
-from bench.closed_loop.protocols import PROTOCOLS, Figures, judged_by, test_of
+from bench.closed_loop.protocols import PROTOCOLS, Figures, decided_by, judged_by
 from bench.measure import Measurement
 from bench.sets import CLEAN_CAMERA, Workplace, built, missing_files, workplace
 from jobs.recipe import Recipe, load_recipe
@@ -99,7 +99,7 @@ def _result(name: str, recipe: Recipe, size: Size, seed: int, place: Workplace) 
     settings = settings_for(recipe, seed, size.exercise, place.threads)
     plan = pictures.manifest.plan_hash[:12]
     weights = learnt(pictures, settings, place.folder / "trainings" / f"{name}-{plan}", place)
-    test = {**test_of(size.test_people, size.test_views), "weights": sha256(weights.read_bytes())}
+    test = {**decided_by(size.test_people, size.test_views), "weights": sha256(weights.read_bytes())}
     path = place.folder / "results" / f"{name}-{sha256(json.dumps(test, sort_keys=True).encode())[:12]}.json"
     if not path.exists():
         encoder = TrainedSettings(weights=InputFile(url=str(weights)))

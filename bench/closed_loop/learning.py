@@ -12,20 +12,17 @@ from typing import Literal
 import torch
 
 from bench.sets import Workplace
+from bench.trainings import trained
 from jobs.recipe import Recipe
 from samplers.priors import UniformPrior
 from synth.pictures import Pictures
 from synth.training.encoder import EncoderTrainee
-from synth.training.journal import Report
-from synth.training.loop import settings_hash, train
+from synth.training.loop import settings_hash
 from synth.training.material import Material
-from synth.training.place import claimed, prepare_training
-from synth.training.record import RECORD
 from synth.training.settings import EncoderTraining, RateSettings, RecogniserShape
 
 SHAPE = RecogniserShape(stem=16, widths=(24, 48, 96, 128), blocks=(1, 1, 1, 1), dimension=128)
 _NAME = "recogniser"
-_TELL_EVERY = 200  # steps
 
 
 @dataclass(frozen=True)
@@ -64,19 +61,6 @@ def blinded(pictures: Pictures, seed: int) -> Material:
 
 def learnt(pictures: Pictures, settings: EncoderTraining, folder: Path, place: Workplace) -> Path:
     """The weights of a recogniser that was trained on some pictures in a folder, or is trained now, or further."""
-    where = folder / settings_hash(settings)[:12]
-    weights = where / f"{_NAME}.safetensors"
-    if (where / RECORD).exists():
-        return weights
-
-    def tell(report: Report) -> None:
-        if report.step % _TELL_EVERY == 0 or report.step == report.steps:
-            losses = ", ".join(f"{name} {value:.3g}" for name, value in report.losses.items())
-            pace = f"{report.pictures_per_s:.0f} pictures/s, {report.seconds_left:.0f} s left"
-            place.say(f"{where}: step {report.step} of {report.steps}, {losses}; {pace}")
-
-    prepare_training(settings)
     material = blinded(pictures, settings.seed)
-    with claimed(where):
-        train(settings, material, EncoderTrainee(settings, material), where, tell)
-    return weights
+    where = folder / settings_hash(settings)[:12]
+    return trained(settings, material, lambda: EncoderTrainee(settings, material), where, place)

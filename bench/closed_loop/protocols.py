@@ -94,7 +94,7 @@ def recipe_of(name: str, people: int, views: int) -> Recipe:
     return load_recipe(str(_BASE), {"name": f"test-{name}", **size, **laws})
 
 
-def test_of(people: int, views: int) -> dict[str, Any]:
+def decided_by(people: int, views: int) -> dict[str, Any]:
     """All that decides a recogniser's figures, but for itself: what is compared with what, in which pictures."""
     return {
         "sets": {name: make_plan(resolve_recipe(recipe_of(name, people, views))).hash for name in SETS},

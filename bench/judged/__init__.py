@@ -5,7 +5,7 @@ where a figure is the training net's own, it says so. What is not here (weights,
 says why. Datasets and embeddings are kept in out/judged, so that a second run only measures what is new.
 """
 
-from bench.judged.attributes import attributes, taught
+from bench.judged.attributes import attributes
 from bench.judged.people import capacity, encoders
 from bench.judged.pictures import reference, sets, wanted
 from bench.judged.setup import Judging
@@ -27,8 +27,6 @@ def measure(judging: Judging | None = None) -> list[Measurement]:
     if not ready:
         return found
     found += reference(setup)
-    reader = taught(setup)
     for own in ready:
         found += [*wanted(setup, own), *sets(setup, own), *speed(setup, own)]
-        found += attributes(setup, own, reader)
-    return found
+    return [*found, *attributes(setup, ready)]

@@ -8,7 +8,8 @@ obeys.
 Shapes: n pictures, C numbers told.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -18,53 +19,54 @@ from bench.judged.pictures import procedural_pictures, set_of
 from bench.judged.setup import Judging, Own
 from bench.measure import Measurement
 from bench.sets import batches
+from bench.trainings import trained
 from samplers.attributes import Attribute
 from synth import conditions, dataset
 from synth.encoders.iresnet import IResNet, IResNetSizes
 from synth.pictures import Pictures, open_pictures
 from synth.section import InputFile
 from synth.training.descent import Descent, Moment
-from synth.training.journal import Report
-from synth.training.loop import drawn_from, settings_hash, train
-from synth.training.material import Examples, Material, open_material
-from synth.training.place import claimed, prepare_training
+from synth.training.loop import drawn_from, settings_hash
+from synth.training.material import Examples, open_material
+from synth.training.reading import middle_and_spread
 from synth.training.settings import RateSettings, TrainingSection
 from synth.weights import load_weights, read_weights
 
 _SHAPE: Final = (16, (24, 48, 96, 128), (1, 1, 1, 1))
 _NOISE = 0.05  # on all pictures that it learns from
-_LEAST_SPREAD = 0.02  # numbers that hardly ever differ are not blown up beyond that
 _READABLE = 0.3  # figure from which on an attribute counts
 _NAMED = 5  # attributes that are found least
-_TELL_EVERY = 200  # steps
 
 
 class Reader:
     """Reads attributes off pictures."""
 
-    def __init__(self, network: IResNet, known: Mapping[str, Attribute], mean: Tensor, spread: Tensor) -> None:
-        self._network, self.known, self._mean, self._spread = network.eval(), known, mean, spread
+    def __init__(self, weights: Path, known: Mapping[str, Attribute], told: Tensor) -> None:
+        """Of the weights that a training left, and the numbers told of its data."""
+        file, self.known = InputFile(url=str(weights)), known
+        self._middle, self._spread = middle_and_spread(told)
+        self._network = IResNet(IResNetSizes.compact(*_SHAPE, told.shape[1])).eval()
+        load_weights(self._network, read_weights(file), file.url)
 
     @torch.inference_mode()
     def read(self, pictures: Pictures) -> Tensor:
         """The numbers as read, float32 (n, C), in the order of the pictures' table."""
-        device, found = self._mean.device, []
-        for images in batches(pictures, torch.arange(len(pictures.table))):
-            values = images.permute(0, 3, 1, 2).to(device).float().div_(127.5).sub_(1)
-            found.append((self._network(values) * self._spread + self._mean).cpu())
+        rows, found = torch.arange(len(pictures.table)), []
+        for images in batches(pictures, rows):
+            values = images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+            found.append(self._network(values) * self._spread + self._middle)
         return torch.cat(found)
 
     def figures(self, pictures: Pictures) -> dict[str, float]:
-        """How well each attribute is found, by its name: see `found`."""
-        names = {name: each for name, each in self.known.items() if name in pictures.table.attributes}
-        read, place, figures = self.read(pictures), 0, {}
-        for name, attribute in self.known.items():
-            width = conditions.width({name: attribute})
-            if name in names:
-                told = conditions.told({name: attribute}, pictures.table.attributes)
-                figures[name] = found(read[:, place : place + width], told, bool(attribute.choices))
-            place += width
-        return figures
+        """How well each attribute that the pictures record is found, by its name: see `found`."""
+        recorded = pictures.table.attributes
+        widths = [conditions.width({name: each}) for name, each in self.known.items()]
+        columns = torch.split(self.read(pictures), widths, 1)
+        return {
+            name: found(read, conditions.told({name: attribute}, recorded), bool(attribute.choices))
+            for (name, attribute), read in zip(self.known.items(), columns, strict=True)
+            if name in recorded
+        }
 
 
 def found(read: Tensor, told: Tensor, choice: bool) -> float:
@@ -88,23 +90,24 @@ def obeyed(figures: Mapping[str, float], procedural: Mapping[str, float]) -> dic
     return {name: min(max(figures[name] / most, 0.0), 1.0) for name, most in readable.items()}
 
 
-def attributes(setup: Judging, own: Own, reader: Reader | None) -> Iterator[Measurement]:
-    """The row of a renderer: the mean over all attributes that can be found in procedural pictures."""
+def attributes(setup: Judging, ready: Sequence[Own]) -> Iterator[Measurement]:
+    """A row for each renderer: the mean over all attributes that can be found in procedural pictures."""
+    reader = taught(setup)
     if reader is None:
         return
     most = reader.figures(procedural_pictures(setup))
-    shares = obeyed(reader.figures(set_of(setup, own)), most)
-    if not shares:
-        return
-    least = sorted(shares, key=lambda name: shares[name])[:_NAMED]
-    detail = {**shares, **{f"procedural_{name}": most[name] for name in shares}}
-    yield Measurement(
-        f"{own.recipe}: attributes found in pictures, over procedural",
-        sum(shares.values()) / len(shares),
-        "x",
-        note=f"mean of {len(shares)}; the least: {', '.join(f'{name} {shares[name]:.2f}' for name in least)}",
-        detail=detail,
-    )
+    for own in ready:
+        shares = obeyed(reader.figures(set_of(setup, own)), most)
+        if not shares:
+            continue
+        least = sorted(shares, key=lambda name: shares[name])[:_NAMED]
+        yield Measurement(
+            f"{own.recipe}: attributes found in pictures, over procedural",
+            sum(shares.values()) / len(shares),
+            "x",
+            note=f"mean of {len(shares)}; the least: {', '.join(f'{name} {shares[name]:.2f}' for name in least)}",
+            detail={**shares, **{f"procedural_{name}": most[name] for name in shares}},
+        )
 
 
 def taught(setup: Judging) -> Reader | None:
@@ -118,6 +121,7 @@ def taught(setup: Judging) -> Reader | None:
         return None
     known = {name: conditions.CONDITIONS[name] for name in recorded}
     material = open_material((str(setup.training),), known)
+    told = conditions.told(known, material.attributes)
     settings = TrainingSection(
         kind="reader",
         name="reader",
@@ -130,30 +134,17 @@ def taught(setup: Judging) -> Reader | None:
         threads=setup.place.threads,
         loaders=min(setup.place.workers, 1),
     )
-    prepare_training(settings)
-    trainee = _ReaderTrainee(settings, material, known)
     folder = setup.place.folder / "readers" / f"{settings_hash(settings)[:12]}-{material.contents[0][:12]}"
-
-    def tell(report: Report) -> None:
-        if report.step % _TELL_EVERY == 0:
-            setup.place.say(f"{folder}: step {report.step} of {report.steps}, misread {report.losses['misread']:.3f}")
-
-    with claimed(folder):
-        weights = train(settings, material, trainee, folder, tell)
-    assert weights is not None
-    file = InputFile(url=str(weights))
-    load_weights(trainee.network, read_weights(file), file.url)
-    return Reader(trainee.network, known, trainee.mean, trainee.spread)
+    return Reader(trained(settings, material, lambda: _Reading(settings, told), folder, setup.place), known, told)
 
 
-class _ReaderTrainee:
+class _Reading:
     """A reader in training."""
 
-    def __init__(self, settings: TrainingSection, material: Material, known: Mapping[str, Attribute]) -> None:
-        self._settings, self._device = settings, torch.device(settings.device)
-        told = conditions.told(known, material.attributes).to(self._device)
-        self.mean, self.spread = told.mean(0), told.std(0, correction=0).clamp(min=_LEAST_SPREAD)
-        self._due = (told - self.mean) / self.spread
+    def __init__(self, settings: TrainingSection, told: Tensor) -> None:
+        self._device = torch.device(settings.device)
+        middle, spread = middle_and_spread(told)
+        self._due = ((told - middle) / spread).to(self._device)
         with drawn_from(settings.seed, "reader"):
             self.network = IResNet(IResNetSizes.compact(*_SHAPE, told.shape[1]))
         self.network.to(self._device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]

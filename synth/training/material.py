@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -19,10 +19,10 @@ from torch.utils.data import DataLoader, Dataset
 from samplers import random
 from samplers.attributes import Attribute
 from samplers.errors import DatasetError
+from synth.encoders.conventions import SIDE_PX
 from synth.pictures import Pictures, open_pictures
 from synth.storage import sha256
 
-SIDE_PX: Final = 112  # of the pictures that all networks of our own learn from
 _AHEAD = 4  # batches that each loader prepares
 _BLOCK = 16  # steps whose order is worked out at a time
 _DECODED_AT_ONCE = 256

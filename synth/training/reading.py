@@ -21,6 +21,11 @@ _PLACES = 7 * 7  # of pictures of 112 px, after four halvings
 _LEAST_SPREAD = 0.02  # numbers that hardly ever differ are not blown up beyond that
 
 
+def middle_and_spread(told: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (C,) of each number told, of the data's (n, C)."""
+    return told.mean(0), told.std(0, correction=0).clamp(min=_LEAST_SPREAD)
+
+
 class AttributeReader(nn.Module):
     """Four halvings, then all numbers at once, in units of their spread over the data."""
 
@@ -33,8 +38,9 @@ class AttributeReader(nn.Module):
         widths = (3, channels, 2 * channels, 4 * channels, 5 * channels)
         self.halvings = nn.ModuleList(nn.Conv2d(*pair, 3, 2, 1) for pair in pairwise(widths))
         self.out = nn.Linear(widths[-1] * _PLACES, told.shape[1])
-        self.register_buffer("mean", told.mean(0))
-        self.register_buffer("spread", told.std(0, correction=0).clamp(min=_LEAST_SPREAD))
+        mean, spread = middle_and_spread(told)
+        self.register_buffer("mean", mean)
+        self.register_buffer("spread", spread)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Readings float32 (B, C) of pictures float (B, 3, H, W) in [-1, 1]."""

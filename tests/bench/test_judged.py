@@ -159,7 +159,7 @@ def test_a_reader_is_taught_once_and_reads_heads(tmp_path: Path) -> None:
     assert reader is not None
     seen = reader.figures(open_pictures(str(tmp_path / "training"), conditions.CONDITIONS))
     assert seen["exposure_ev"] > 0.5, "of the pictures that it learned from, even in so few steps"
-    (row,) = attributes(setup, heads, reader)
+    (row,) = attributes(setup, [heads])
     assert 0 < row.value <= 1
     assert {f"procedural_{name}" for name in row.detail if not name.startswith("procedural_")} < row.detail.keys()
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "work" / "readers").rglob("*.safetensors")}

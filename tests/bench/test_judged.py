@@ -166,4 +166,5 @@ def test_a_reader_is_taught_once_and_reads_heads(tmp_path: Path) -> None:
     again = taught(setup)
     assert again is not None
     assert again.figures(procedural_pictures(setup)) == reader.figures(procedural_pictures(setup))
+    assert kept
     assert {path: path.stat().st_mtime_ns for path in kept} == kept

@@ -106,6 +106,9 @@ def test_a_training_starts_from_the_weights_of_another(data: Path, encoder: Path
     other = settings.model_copy(update={"conditions": ("yaw_deg",)})
     with pytest.raises(DatasetError, match="cannot be the start of this training: its conditions are others"):
         DiffusionTrainee(other, material_of(other), tmp_path)
+    turned = wanting(data, encoder, start=str(start), shape={**SHAPE, "heads": 1})
+    with pytest.raises(DatasetError, match="cannot be the start of this training: heads is 2 there, not 1; set shape"):
+        DiffusionTrainee(turned, material_of(turned), tmp_path)
 
 
 def test_the_loss_falls_on_few_pictures(data: Path, encoder: Path, tmp_path: Path) -> None:

@@ -10,8 +10,11 @@ from synth.embeddings import encoder_of
 from synth.encoders.iresnet import IResNet, IResNetSizes
 from synth.files import file_sha256
 from synth.network_file import header
+from synth.renderer import renderer_class
 from synth.renderers.diffusion.network import DiffusionNetwork, describe_network
 from synth.renderers.diffusion.sizes import DiffusionSizes
+from synth.renderers.settings import bare_settings
+from synth.section import InputFile
 from synth.training.loop import drawn_from
 from tests.jobs.making import Ended, typed
 
@@ -84,3 +87,11 @@ def test_a_check_by_another_encoder_is_refused(files: Path, tmp_path: Path) -> N
     assert "the encoder 'mine' is another than the renderer was trained with" in line
     assert "the check cosine_to_anchor cannot compare them" in line
     assert not (tmp_path / "out").exists()
+
+
+def test_all_that_is_shipped_is_of_one_encoder() -> None:
+    encoder, prior = (InputFile(url=f"builtin://{name}.safetensors").fetch() for name in ("encoder", "prior"))
+    made_by = file_sha256(encoder)
+    assert encoder_of(prior.name, prior.read_bytes()) == made_by
+    for kind in ("vec2face_trained", "diffusion"):
+        assert renderer_class(kind).vector_encoder(bare_settings(kind)) == made_by, kind

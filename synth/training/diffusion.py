@@ -3,11 +3,15 @@
 Rectified flow with the picture itself as what the network predicts: the loss is the squared error of the velocity that
 the predicted picture implies, error / t, where t is the share of noise. Shares follow a logit-normal law. The person is
 told by the frozen encoder's embedding, half of the time of this picture, half of the time the mean over all of theirs.
-Person and attributes are each left out now and then, so that both can be guided. On a part of each batch the encoder
-also looks at the predicted pictures, which must show the person: the nearer, the less noise there was.
+Person and attributes are left out now and then, each or both, so that pictures can be guided.
+
+An error of pixels says little of who somebody is, and of what is small; so on a part of each batch the encoder also
+looks at the predicted pictures, which must show the person and look to its first layers as the real ones do, and a
+reader of attributes looks for what it finds in those. This is asked however much noise there was: where nothing else is
+seen, the conditions must tell it.
 
 The network's sketch, what person and attributes alone tell, learns beside: to look like the picture made small, to show
-the person, and to show what a reader of attributes finds in real pictures of that size.
+the person, and to show its attributes.
 
 Sources: Liu et al., "Flow straight and fast", ICLR 2023, arXiv 2209.03003; Esser et al., "Scaling rectified flow
 transformers", ICML 2024, arXiv 2403.03206, for the law; Li and He, arXiv 2511.13720, for what is predicted, and its
@@ -25,9 +29,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from synth import conditions
-from synth.backend import Backend
-from synth.encoders.settings import TrainedSettings
-from synth.encoders.trained import TrainedEncoder
 from synth.renderers.diffusion.network import Conditions, DiffusionNetwork, describe_network, enlarged
 from synth.renderers.diffusion.sizes import SKETCH_PX, DiffusionSizes
 from synth.training.descent import Average, Descent, Moment
@@ -35,7 +36,7 @@ from synth.training.features import features_of
 from synth.training.loop import drawn_from
 from synth.training.losses import structural_likeness
 from synth.training.material import Examples, Material
-from synth.training.perception import Jitter
+from synth.training.perception import Jitter, Perception, unlike
 from synth.training.reading import AttributeReader
 from synth.training.settings import DiffusionTraining
 from synth.training.start import begin_at
@@ -57,7 +58,7 @@ class DiffusionTrainee:
         self._identity = material.identity.to(self._device)
         self._told = conditions.told(self._declared, material.attributes).to(self._device)
         self._features = features_of(material, settings.encoder, settings, folder).to(self._device)
-        self._encoder = TrainedEncoder.open(TrainedSettings(weights=settings.encoder), Backend(device=settings.device))
+        self._perception = Perception(settings.encoder, self._device)
         sizes = self._features.dimension, self._told.shape[1]
         self._sizes = DiffusionSizes(*sizes, **settings.shape.model_dump())
         with drawn_from(settings.seed, "diffusion"):
@@ -84,8 +85,8 @@ class DiffusionTrainee:
     def step(self, examples: Examples, moment: Moment) -> dict[str, Tensor]:
         """One step; logs the losses by name, the root mean square error of a pixel, and two cosines.
 
-        These are between what the encoder sees in real pictures and in predicted ones (`cosine`), or in sketches of
-        which the person was told (`cosine_sketch`).
+        These are between the person that was told and what the encoder sees in predicted pictures (`cosine`), or in
+        sketches (`cosine_sketch`).
         """
         pictures = examples.images.to(self._device, non_blocking=True).float().div_(127.5).sub_(1)
         rows = examples.row.to(self._device)
@@ -101,17 +102,16 @@ class DiffusionTrainee:
         found = {"loss": loss.detach(), "pixel": error.detach().mean().sqrt()}
         count = self._looked_at(len(rows)) if moment.share >= self._settings.likeness_from else 0
         if count:
-            cosine = self._cosine(clean[:count], rows[:count], moment.generator)
-            loss = loss + self._settings.likeness * ((1 - cosine) * (1 - share[:count])).mean()
-            found["cosine"] = cosine.detach().mean()
+            lacking, logged = self._seen(clean[:count], pictures[:count], told.first(count), moment.generator)
+            loss = loss + lacking
+            found |= logged
         if read.sketch is not None:
-            lacking, logged = self._sketched(read.sketch, pictures, rows, told, count, moment.generator)
+            lacking, logged = self._sketched(read.sketch, pictures, told, count, moment.generator)
             loss = loss + self._settings.sketched * lacking
             found |= logged
         found["gradient"] = self._descent.step(loss, moment)
         self._average.update(self.network, moment)
-        if read.sketch is not None:
-            found["misread"] = self._teach_reader(pictures, rows, moment)
+        found["misread"] = self._teach_reader(pictures, rows, moment)
         return found
 
     def weights(self) -> dict[str, Tensor]:
@@ -130,25 +130,42 @@ class DiffusionTrainee:
 
     def _conditions(self, rows: Tensor, generator: torch.Generator) -> Conditions:
         """What is told of pictures (B,)."""
-        drawn = torch.rand(3, len(rows), generator=generator, device=self._device)
+        drawn = torch.rand(4, len(rows), generator=generator, device=self._device)
         settings = self._settings
         identity = self._features.chosen(rows, self._identity[rows], drawn[0] < settings.means)
-        return Conditions(
-            identity, self._told[rows], drawn[1] >= settings.drop_identity, drawn[2] >= settings.drop_attributes
-        )
+        anything = drawn[3] >= settings.drop_both
+        knows_identity = anything & (drawn[1] >= settings.drop_identity)
+        return Conditions(identity, self._told[rows], knows_identity, anything & (drawn[2] >= settings.drop_attributes))
 
     def _looked_at(self, count: int) -> int:
-        """How many of a batch the encoder looks at."""
-        return round(count * self._settings.likeness_share) if self._settings.likeness > 0 else 0
+        """How many of a batch are looked at."""
+        settings = self._settings
+        return (
+            round(count * settings.likeness_share) if settings.likeness + settings.features + settings.attributes else 0
+        )
+
+    def _seen(
+        self, clean: Tensor, pictures: Tensor, told: Conditions, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of predicted pictures (B, 3, H, H) in what is seen in them, and what to log of it.
+
+        Whom they show, of those whose person was told; what they lack of real pictures, to the encoder's first layers;
+        and what a reader misses in those whose attributes were told.
+        """
+        settings, jitter = self._settings, Jitter.drawn(generator, self._device)
+        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+            seen = self._perception.look(jitter(clean))
+            with torch.no_grad():
+                due = self._perception.maps(jitter(pictures))
+        cosine = (seen.embedding * told.identity).sum(1)
+        features, missed = unlike(seen.maps, due), self._missed(clean, pictures, generator)
+        loss = settings.likeness * torch.where(told.knows_identity, 1 - cosine, 0.0).mean()
+        loss = loss + settings.features * features + settings.attributes * (missed * told.knows_told).mean()
+        logged = {"cosine": _mean_of(cosine, told.knows_identity), "features": features.detach()}
+        return loss, logged | {"unread": _mean_of(missed, told.knows_told)}
 
     def _sketched(
-        self,
-        sketch: Tensor,
-        pictures: Tensor,
-        rows: Tensor,
-        told: Conditions,
-        looked_at: int,
-        generator: torch.Generator,
+        self, sketch: Tensor, pictures: Tensor, told: Conditions, looked_at: int, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of sketches (B, 3, S, S), and what to log of it.
 
@@ -157,29 +174,29 @@ class DiffusionTrainee:
         """
         small, large = _small(pictures), enlarged(sketch)
         grey, grey_small = sketch.float().mean(1, keepdim=True), small.mean(1, keepdim=True)
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            missed = self.reader.missed(large, enlarged(small), generator)
-        unlike = (sketch - small).abs().mean() + _STRUCTURE * (1 - structural_likeness(grey, grey_small))
-        loss = unlike + self._settings.attributes * (missed * told.knows_told).mean()
-        logged = {"sketch": unlike.detach(), "unread": _mean_of(missed, told.knows_told)}
-        if looked_at:
-            known = told.knows_identity[:looked_at]
-            cosine = self._cosine(large[:looked_at], rows[:looked_at], generator)
-            loss = loss + self._settings.likeness * (1 - torch.where(known, cosine, 1.0).mean())
-            logged["cosine_sketch"] = _mean_of(cosine, known)
+        missed = self._missed(large, pictures, generator)
+        unlike_small = (sketch - small).abs().mean() + _STRUCTURE * (1 - structural_likeness(grey, grey_small))
+        loss = unlike_small + self._settings.attributes * (missed * told.knows_told).mean()
+        logged = {"sketch": unlike_small.detach(), "unread_sketch": _mean_of(missed, told.knows_told)}
+        if looked_at and self._settings.likeness:
+            first = told.first(looked_at)
+            with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+                seen = self._perception.look(Jitter.drawn(generator, self._device)(large[:looked_at]))
+            cosine = (seen.embedding * first.identity).sum(1)
+            loss = loss + self._settings.likeness * torch.where(first.knows_identity, 1 - cosine, 0.0).mean()
+            logged["cosine_sketch"] = _mean_of(cosine, first.knows_identity)
         return loss, logged
+
+    def _missed(self, drawn: Tensor, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        """What a reader misses in drawn pictures of real ones, at the sketch's size: float32 (B,)."""
+        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+            return self.reader.missed(enlarged(_small(drawn)), enlarged(_small(pictures)), generator)
 
     def _teach_reader(self, pictures: Tensor, rows: Tensor, moment: Moment) -> Tensor:
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             loss = self.reader.misread(enlarged(_small(pictures)), self._told[rows], moment.generator)
         self._reader_descent.step(loss, moment)
         return loss.detach()
-
-    def _cosine(self, clean: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """Between what the encoder sees in predicted pictures and in those that they should be: float32 (B,)."""
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            seen = self._encoder.features(Jitter.drawn(generator, self._device)(clean))
-        return functional.cosine_similarity(seen.float(), self._features.own[rows].float(), dim=1)
 
 
 def _mean_of(values: Tensor, chosen: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -21,7 +22,10 @@ def test_the_loss_falls_on_few_pictures(heads: Path, encoder: Path, tmp_path: Pa
         assert mean_loss(found[-5:], name) < 0.7 * mean_loss(found[:5], name), name
 
 
-def test_the_encoder_looks_from_its_time_on_and_teaches(heads: Path, encoder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("weight", ["likeness", "features", "attributes"])
+def test_what_is_seen_in_pictures_counts_from_its_time_on(
+    weight: str, heads: Path, encoder: Path, tmp_path: Path
+) -> None:
     settings = DIFFUSION.wanting(heads, encoder, steps=10, likeness_from=0.5, likeness_share=0.5)
     material = material_of(settings)
     examples = material.examples(torch.arange(8))
@@ -33,9 +37,11 @@ def test_the_encoder_looks_from_its_time_on_and_teaches(heads: Path, encoder: Pa
         return found, trainee.network.unet.conv_out.weight.detach()
 
     early, late = after(4), after(5)
-    assert "cosine" not in early[0]
+    seen = {"cosine", "features", "unread"}
+    assert not seen & early[0].keys()
+    assert seen < late[0].keys()
     assert -1 <= float(late[0]["cosine"]) <= 1
-    assert not torch.equal(late[1], after(5, likeness=0.0)[1])
+    assert not torch.equal(late[1], after(5, **{weight: 0.0})[1])
 
 
 def test_a_sketch_learns_beside(heads: Path, encoder: Path, tmp_path: Path) -> None:
@@ -49,7 +55,7 @@ def test_a_sketch_learns_beside(heads: Path, encoder: Path, tmp_path: Path) -> N
     found = [trainee.step(examples, moment_at(settings, step)) for step in range(40)]
     for name in ("sketch", "misread"):
         assert mean_loss(found[-5:], name) < 0.9 * mean_loss(found[:5], name), name
-    assert {"unread", "cosine_sketch"} < found[0].keys()
+    assert {"unread_sketch", "cosine_sketch"} < found[0].keys()
     alone = settings.model_copy(update={"likeness": 0.0})
     assert "cosine_sketch" not in DiffusionTrainee(alone, material, tmp_path).step(examples, moment_at(alone, 0))
     none = DIFFUSION.wanting(heads, encoder, shape={**DIFFUSION.small["shape"], "sketch": 0})

@@ -45,6 +45,11 @@ class Conditions:
         """The same pictures, but the person is not told."""
         return replace(self, knows_identity=torch.zeros_like(self.knows_identity))
 
+    def first(self, count: int) -> "Conditions":
+        """Those of the first few pictures."""
+        kept = (self.identity, self.told, self.knows_identity, self.knows_told)
+        return Conditions(*(each[:count] for each in kept))
+
 
 @dataclass(frozen=True)
 class Read:

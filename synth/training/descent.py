@@ -32,6 +32,12 @@ class Moment:
         return self.step / self.horizon
 
 
+def mixed_precision(settings: TrainingSection) -> torch.autocast:
+    """In which products of matrices have the settings' dtype, while weights stay float32."""
+    dtype = getattr(torch, settings.dtype)
+    return torch.autocast(torch.device(settings.device).type, dtype, enabled=dtype != torch.float32)
+
+
 def rate_share(settings: RateSettings, share: float) -> float:
     """The learning rate as a share of the peak, when a share of the training is done."""
     if share < settings.warm_up:

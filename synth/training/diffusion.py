@@ -31,12 +31,12 @@ from torch.nn import functional
 from synth import conditions
 from synth.renderers.diffusion.network import Conditions, DiffusionNetwork, describe_network, enlarged
 from synth.renderers.diffusion.sizes import SKETCH_PX, DiffusionSizes
-from synth.training.descent import Average, Descent, Moment
+from synth.training.descent import Average, Descent, Moment, mixed_precision
 from synth.training.features import features_of
 from synth.training.loop import drawn_from
 from synth.training.losses import structural_likeness
 from synth.training.material import Examples, Material
-from synth.training.perception import Jitter, Perception, unlike
+from synth.training.perception import Jitter, Perception, Sight, unlike
 from synth.training.reading import AttributeReader
 from synth.training.settings import DiffusionTraining
 from synth.training.start import begin_at
@@ -53,7 +53,6 @@ class DiffusionTrainee:
         Raises StorageError and DatasetError where the encoder or the weights to start from cannot be read.
         """
         self._settings, self._device = settings, torch.device(settings.device)
-        self._dtype = getattr(torch, settings.dtype)
         self._declared = conditions.declared(settings.conditions)
         self._identity = material.identity.to(self._device)
         self._told = conditions.told(self._declared, material.attributes).to(self._device)
@@ -94,7 +93,7 @@ class DiffusionTrainee:
         noise = torch.randn(pictures.shape, generator=moment.generator, device=self._device)
         mixed = torch.lerp(pictures, noise, share[:, None, None, None])
         told = self._conditions(rows, moment.generator)
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with mixed_precision(self._settings):
             read = self.network.read(told)
             clean = self.network(mixed, share, read)
         error = (clean - pictures).square().mean((1, 2, 3))
@@ -140,9 +139,8 @@ class DiffusionTrainee:
     def _looked_at(self, count: int) -> int:
         """How many of a batch are looked at."""
         settings = self._settings
-        return (
-            round(count * settings.likeness_share) if settings.likeness + settings.features + settings.attributes else 0
-        )
+        counts = settings.likeness + settings.features + settings.attributes > 0
+        return round(count * settings.likeness_share) if counts else 0
 
     def _seen(
         self, clean: Tensor, pictures: Tensor, told: Conditions, generator: torch.Generator
@@ -152,17 +150,17 @@ class DiffusionTrainee:
         Whom they show, of those whose person was told; what they lack of real pictures, to the encoder's first layers;
         and what a reader misses in those whose attributes were told.
         """
-        settings, jitter = self._settings, Jitter.drawn(generator, self._device)
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+        jitter = Jitter.drawn(generator, self._device)
+        with mixed_precision(self._settings):
             seen = self._perception.look(jitter(clean))
             with torch.no_grad():
                 due = self._perception.maps(jitter(pictures))
-        cosine = (seen.embedding * told.identity).sum(1)
-        features, missed = unlike(seen.maps, due), self._missed(clean, pictures, generator)
-        loss = settings.likeness * torch.where(told.knows_identity, 1 - cosine, 0.0).mean()
-        loss = loss + settings.features * features + settings.attributes * (missed * told.knows_told).mean()
-        logged = {"cosine": _mean_of(cosine, told.knows_identity), "features": features.detach()}
-        return loss, logged | {"unread": _mean_of(missed, told.knows_told)}
+        features = unlike(seen.maps, due)
+        missed = self._missed(clean, pictures, told, generator)
+        strange, cosine = self._strange(seen, told)
+        loss = self._settings.features * features + self._settings.attributes * missed.mean() + strange
+        unread = _mean_of(missed, told.knows_told)
+        return loss, {"cosine": cosine, "features": features.detach(), "unread": unread}
 
     def _sketched(
         self, sketch: Tensor, pictures: Tensor, told: Conditions, looked_at: int, generator: torch.Generator
@@ -174,26 +172,35 @@ class DiffusionTrainee:
         """
         small, large = _small(pictures), enlarged(sketch)
         grey, grey_small = sketch.float().mean(1, keepdim=True), small.mean(1, keepdim=True)
-        missed = self._missed(large, pictures, generator)
-        unlike_small = (sketch - small).abs().mean() + _STRUCTURE * (1 - structural_likeness(grey, grey_small))
-        loss = unlike_small + self._settings.attributes * (missed * told.knows_told).mean()
-        logged = {"sketch": unlike_small.detach(), "unread_sketch": _mean_of(missed, told.knows_told)}
+        missed = self._missed(large, pictures, told, generator)
+        lacking = (sketch - small).abs().mean() + _STRUCTURE * (1 - structural_likeness(grey, grey_small))
+        loss = lacking + self._settings.attributes * missed.mean()
+        logged = {"sketch": lacking.detach(), "unread_sketch": _mean_of(missed, told.knows_told)}
         if looked_at and self._settings.likeness:
-            first = told.first(looked_at)
-            with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-                seen = self._perception.look(Jitter.drawn(generator, self._device)(large[:looked_at]))
-            cosine = (seen.embedding * first.identity).sum(1)
-            loss = loss + self._settings.likeness * torch.where(first.knows_identity, 1 - cosine, 0.0).mean()
-            logged["cosine_sketch"] = _mean_of(cosine, first.knows_identity)
+            jitter = Jitter.drawn(generator, self._device)
+            with mixed_precision(self._settings):
+                seen = self._perception.look(jitter(large[:looked_at]))
+            strange, logged["cosine_sketch"] = self._strange(seen, told.first(looked_at))
+            loss = loss + strange
         return loss, logged
 
-    def _missed(self, drawn: Tensor, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        """What a reader misses in drawn pictures of real ones, at the sketch's size: float32 (B,)."""
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            return self.reader.missed(enlarged(_small(drawn)), enlarged(_small(pictures)), generator)
+    def _strange(self, seen: Sight, told: Conditions) -> tuple[Tensor, Tensor]:
+        """The loss of pictures that do not show the person that was told, and their mean cosine with that person."""
+        cosine = (seen.embedding * told.identity).sum(1)
+        lacking = torch.where(told.knows_identity, 1 - cosine, 0.0).mean()
+        return self._settings.likeness * lacking, _mean_of(cosine, told.knows_identity)
+
+    def _missed(self, drawn: Tensor, pictures: Tensor, told: Conditions, generator: torch.Generator) -> Tensor:
+        """What a reader misses in drawn pictures of real ones, at the sketch's size: float32 (B,).
+
+        Nothing where the attributes were not told.
+        """
+        with mixed_precision(self._settings):
+            missed = self.reader.missed(enlarged(_small(drawn)), enlarged(_small(pictures)), generator)
+        return missed * told.knows_told
 
     def _teach_reader(self, pictures: Tensor, rows: Tensor, moment: Moment) -> Tensor:
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with mixed_precision(self._settings):
             loss = self.reader.misread(enlarged(_small(pictures)), self._told[rows], moment.generator)
         self._reader_descent.step(loss, moment)
         return loss.detach()

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from synth.encoders.iresnet import IResNet, IResNetSizes
 from synth.training.augment import augmented
-from synth.training.descent import Descent, Moment
+from synth.training.descent import Descent, Moment, mixed_precision
 from synth.training.loop import drawn_from
 from synth.training.losses import margin_softmax
 from synth.training.material import Examples, Material
@@ -45,7 +45,6 @@ class EncoderTrainee:
     def __init__(self, settings: EncoderTraining, material: Material) -> None:
         """Raises as `begin_at` does for the weights to start from."""
         self._settings, self._device = settings, torch.device(settings.device)
-        self._dtype = getattr(torch, settings.dtype)
         shape = settings.shape
         self._sizes = IResNetSizes.compact(shape.stem, shape.widths, shape.blocks, shape.dimension)
         self._identity = material.identity.to(self._device)
@@ -69,10 +68,10 @@ class EncoderTrainee:
         people = self._identity[examples.row.to(self._device)]
         seen = augmented(images, self._settings.augmentation, moment.generator)
         seen = seen.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with mixed_precision(self._settings):
             raw = self.network(seen)
         embedding = functional.normalize(raw.float(), dim=1)
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with mixed_precision(self._settings):
             cosines = embedding @ functional.normalize(self.head.centres, dim=1).T
         cosines = cosines.float()
         softmax = margin_softmax(cosines, people, self._settings.scale, self._margin(moment))

@@ -35,7 +35,7 @@ from synth.renderers.vec2face.network import SIDE_PX, Sizes
 from synth.renderers.vec2face.pixels import PixelDecoder, PixelSizes
 from synth.renderers.vec2face.quick import quicken_training
 from synth.renderers.vec2face.trained import ToldSizes, ToldVec2Face, described
-from synth.training.descent import Average, Descent, Moment
+from synth.training.descent import Average, Descent, Moment, mixed_precision
 from synth.training.discriminator import PatchDiscriminator, being_taken, telling_apart
 from synth.training.draw import Draw
 from synth.training.features import Features, features_of
@@ -112,7 +112,6 @@ class Vec2FaceTrainee:
         Raises StorageError and DatasetError where the encoder or the weights to start from cannot be read.
         """
         self._settings, self._device = settings, torch.device(settings.device)
-        self._dtype = getattr(torch, settings.dtype)
         self._conditions = conditions.declared(settings.conditions)
         self._known = _known(settings, material, folder)
         self._perception = Perception(settings.encoder, self._device)
@@ -152,7 +151,7 @@ class Vec2FaceTrainee:
         real = examples.images.to(self._device, non_blocking=True).float().div_(127.5).sub_(1)
         real = real.contiguous(memory_format=torch.channels_last)
         rows = examples.row.to(self._device)
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with mixed_precision(self._settings):
             wish = self._wish(real, rows, moment)
             condition = self.network.condition(wish.points, wish.told, wish.style)
             drawn = self.network(wish.vector, wish.mask, condition, wish.grain).float()
@@ -214,7 +213,7 @@ class Vec2FaceTrainee:
         """The losses at the pixels, by the names of their weights; and cosines, which have none."""
         rest = slice(self._sampled(len(canvas)), None)
         jitter = Jitter.drawn(generator, self._device)
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with mixed_precision(self._settings):
             seen = self._perception.look(jitter(canvas))
             missed = self.reader.missed(canvas, real, generator)
             with torch.no_grad():
@@ -241,7 +240,7 @@ class Vec2FaceTrainee:
         along = (moment.share - self._settings.adversary_from) / _RAMP
         if along < 0 or not self._settings.weights.adversary:
             return gradient, torch.zeros((), device=self._device)
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with mixed_precision(self._settings):
             taken = being_taken(self.adversary(_veiled(canvas, moment.generator)))
         (other,) = torch.autograd.grad(taken, canvas)
         weight = self._settings.weights.adversary * min(along, 1.0) * self._length_ratio(drawn, gradient, other)
@@ -261,7 +260,7 @@ class Vec2FaceTrainee:
         return torch.stack(ratios).min().clamp(max=_LARGEST_WEIGHT)
 
     def _teach_reader(self, real: Tensor, told: Tensor, moment: Moment) -> Tensor:
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with mixed_precision(self._settings):
             loss = self.reader.misread(real, told, moment.generator)
         self._reader_descent.step(loss, moment)
         return loss
@@ -269,7 +268,7 @@ class Vec2FaceTrainee:
     def _teach_adversary(self, real: Tensor, drawn: Tensor, moment: Moment) -> Tensor:
         if moment.share < self._settings.adversary_from or not self._settings.weights.adversary:
             return torch.zeros((), device=self._device)
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with mixed_precision(self._settings):
             shown = _veiled(torch.cat((real, drawn)), moment.generator)
             verdict_real, verdict_drawn = self.adversary(shown).chunk(2)
         loss = telling_apart(verdict_real, verdict_drawn)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -110,17 +111,18 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def end(head: subprocess.Popen[bytes]) -> None:
-    """End a cluster, with all that it started."""
-    family = psutil.Process(head.pid).children(recursive=True)
-    head.terminate()
-    for process in family:
-        if process.is_running():
-            process.terminate()
-    _, alive = psutil.wait_procs(family, timeout=3)
-    for process in alive:
-        process.kill()
-    head.kill()
-    head.wait()
+    """End a cluster, with all that it started; those of its processes that end by themselves meanwhile are no error."""
+    with head:
+        family = psutil.Process(head.pid).children(recursive=True) if head.poll() is None else []
+        head.terminate()
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
+        _, alive = psutil.wait_procs(family, timeout=3)
+        for process in alive:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        head.kill()
 
 
 def test_the_cluster_of_this_test_listens_to_this_machine_alone(cluster: Cluster) -> None:

@@ -218,7 +218,7 @@ class FlowSampler(Section):
         description="share of noise in the mixture with the network's sketch that is begun with; 1: all",
     )
     shift: float = Field(1.0, gt=0, le=20, description="above 1: more steps where there is more noise")
-    guidance: float = Field(2.0, ge=0, le=30, description="away from pictures of nobody in particular; 1 is none")
+    guidance: float = Field(2.0, ge=0, le=30, description="away from pictures of which nothing is told; 1 is none")
     guided: tuple[_Share, _Share] = Field((0.2, 0.8), description="shares of noise between which steps are guided")
     late_identity: float = Field(0.0, ge=0, lt=1, description="share of the steps before the person is told (UIFace)")
 

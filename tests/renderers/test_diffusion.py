@@ -195,9 +195,10 @@ def test_a_person_may_be_told_late(weights: Path) -> None:
     assert far(drawn(late, one), drawn(late, other)) > 0.02
 
 
-def test_pictures_are_what_the_network_makes_of_the_views(weights: Path) -> None:
-    """Attributes told by name, noise from the key, values rounded to levels."""
-    settings = wanting(weights, steps=1)
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_pictures_are_what_the_network_makes_of_the_views(weights: Path, guidance: float) -> None:
+    """Attributes told by name, noise from the key, away from what it makes of nothing, values rounded to levels."""
+    settings = wanting(weights, steps=1, guidance=guidance, guided=(0, 1))
     views = views_of(settings, 2)
     network = DiffusionNetwork(TINY)
     network.load_state_dict(load_file(weights))
@@ -205,7 +206,10 @@ def test_pictures_are_what_the_network_makes_of_the_views(weights: Path) -> None
     known = torch.ones(2, dtype=torch.bool)
     told = Conditions(views.vector, conditions.told(KNOWN, views.attributes), known, known)
     with torch.no_grad():
-        clean = network(noise, torch.full((2,), 0.999), network.read(told))
+        clean, blind = (
+            network(noise, torch.full((2,), 0.999), network.read(each)) for each in (told, told.of_nothing())
+        )
+    clean = blind + guidance * (clean - blind)
     due = ((clean.clamp(-1, 1) + 1) * 127.5).round().permute(0, 2, 3, 1)
     assert (drawn(settings, views).float() - due).abs().max() <= 1
 
@@ -222,6 +226,7 @@ def test_what_is_not_known_does_not_count() -> None:
     assert not torch.equal(reads[0].whole, reads[1].whole)
     assert torch.equal(reads[2].whole, reads[3].whole)
     assert torch.equal(reads[2].tokens, reads[3].tokens)
+    assert torch.equal(network.read(one.of_nothing()).whole, reads[2].whole)
     assert torch.equal(network.read(one.of_nobody()).tokens[:, :2], reads[2].tokens[:, :2])
     assert torch.equal(network.read(one.of_nobody()).tokens[:, 2:], reads[0].tokens[:, 2:])
 

@@ -45,6 +45,10 @@ class Conditions:
         """The same pictures, but the person is not told."""
         return replace(self, knows_identity=torch.zeros_like(self.knows_identity))
 
+    def of_nothing(self) -> "Conditions":
+        """As many pictures, of which nothing is told."""
+        return replace(self.of_nobody(), knows_told=torch.zeros_like(self.knows_told))
+
     def first(self, count: int) -> "Conditions":
         """Those of the first few pictures."""
         kept = (self.identity, self.told, self.knows_identity, self.knows_told)

@@ -132,8 +132,9 @@ class DiffusionRenderer:
 
     def draw(self, told: Conditions, noise: Tensor) -> Tensor:
         """Pictures float32 (B, 3, H, H), mostly within [-1, 1], from noise of unit variance (B, 3, H, H)."""
-        person, nobody = self._network.read(told), self._network.read(told.of_nobody())
-        both = nobody.beside(person)
+        person, nothing = self._network.read(told), self._network.read(told.of_nothing())
+        nobody = person if all(step.knows_identity for step in self._steps) else self._network.read(told.of_nobody())
+        both = nothing.beside(person)
 
         def predict(mixed: Tensor, step: Step) -> Tensor:
             if not step.guided:

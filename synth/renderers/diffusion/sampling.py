@@ -40,7 +40,7 @@ class Step:
     from_clean: float
     from_before: float
     knows_identity: bool  # whether the network is told the person
-    guided: bool  # whether it also looks without the person, to be led away from that
+    guided: bool  # whether it also looks without any conditions, to be led away from that
 
 
 def noise_shares(count: int, shift: float, begin: float = 1) -> list[float]:

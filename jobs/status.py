@@ -43,5 +43,10 @@ def read_status(storage: Storage) -> Status:
         rejected=dict(rejected),
         redrawn=sum(commit.rendered - commit.planned for commit in commits),
         missing=[shard for shard in range(plan.shards) if shard not in done],
-        sealed=storage.exists(dataset.NAME) and len(done) == plan.shards,
+        sealed=len(done) == plan.shards and _has_manifest(storage, plan.hash),
     )
+
+
+def _has_manifest(storage: Storage, plan_hash: str) -> bool:
+    """Whether the manifest of a plan is stored. Raises DatasetError where it is damaged."""
+    return storage.exists(dataset.NAME) and dataset.read_manifest(storage).plan_hash == plan_hash

@@ -118,4 +118,6 @@ def read_manifest(storage: Storage) -> Dataset:
     try:
         return Dataset.model_validate_json(storage.read(NAME))
     except ValidationError as damage:
-        raise DatasetError(f"{storage.url}/{NAME} is damaged") from damage
+        raise DatasetError(
+            f"{storage.url}/{NAME} is damaged; hypersynth verify --drop-damaged, then build, makes it again"
+        ) from damage

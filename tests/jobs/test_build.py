@@ -193,6 +193,13 @@ def test_status_counts_what_is_stored(copy: Path, tmp_path: Path) -> None:
         read_status(LocalStorage(tmp_path / "nothing"))
 
 
+def test_status_does_not_call_finished_what_readers_cannot_open(copy: Path) -> None:
+    spoilt = (copy / "dataset.json").read_text()[:-40]
+    (copy / "dataset.json").write_text(spoilt)
+    with pytest.raises(DatasetError, match=r"dataset\.json is damaged"):
+        read_status(LocalStorage(copy))
+
+
 def build_words(folder: Path, workers: str) -> list[str]:
     """A build of 100 small shards, as it is typed."""
     sizes = ("--set", "output.shard_size=20", "--set", "renderer.size=64")

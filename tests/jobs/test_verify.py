@@ -71,7 +71,7 @@ def test_a_manifest_that_is_foreign_damaged_or_missing_is_named(copy: Path) -> N
     rewrite(copy / "dataset.json", lambda manifest: manifest.update(plan_hash="f" * 64))
     assert the_fault(copy) == "dataset.json belongs to another plan, ffffffffffff"
     (copy / "dataset.json").write_text("{")
-    assert the_fault(copy).endswith("/dataset.json is damaged")
+    assert "/dataset.json is damaged; " in the_fault(copy)
     (copy / "dataset.json").unlink()
     assert the_fault(copy) == "all shards are done, but dataset.json is missing: build again to seal"
 

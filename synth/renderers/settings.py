@@ -219,7 +219,7 @@ class FlowSampler(Section):
     )
     shift: float = Field(1.0, gt=0, le=20, description="above 1: more steps where there is more noise")
     guidance: float = Field(2.0, ge=0, le=30, description="away from pictures of which nothing is told; 1 is none")
-    guided: tuple[_Share, _Share] = Field((0.2, 0.8), description="shares of noise between which steps are guided")
+    guided: tuple[_Share, _Share] = Field((0.0, 1.0), description="shares of noise between which steps are guided")
     late_identity: float = Field(0.0, ge=0, lt=1, description="share of the steps before the person is told (UIFace)")
 
     @model_validator(mode="after")

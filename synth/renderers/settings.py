@@ -207,7 +207,7 @@ class Arc2FaceSettings(RendererSection):
 
 
 class FlowSampler(Section):
-    """How noise becomes a picture: the steps, and how strongly each is told the person."""
+    """How noise becomes a picture: the steps, and how strongly each is told person and attributes."""
 
     solver: Literal["dpm", "euler"] = Field("dpm", description="second order from the step before, or first order")
     steps: int = Field(5, ge=1, le=200, description="evaluations of the network, one more for each guided step")

@@ -121,7 +121,7 @@ def test_shipped_settings_are_listed_and_shown_and_described() -> None:
     listed = typed("trainings").out
     assert TRAININGS.texts().keys() <= {line.split()[0] for line in listed.splitlines() if line.strip()}
     assert typed("trainings", "encoder-cpu").out == TRAININGS.texts()["encoder-cpu"]
-    assert json.loads(typed("trainings", "--schema", "diffusion").out)["properties"]["likeness"]["default"] == 1.0
+    assert json.loads(typed("trainings", "--schema", "diffusion").out)["properties"]["likeness"]["default"] == 1.5
     assert "no shipped settings file 'encoder-cup'; did you mean encoder-cpu?" in typed("trainings", "encoder-cup").line
     assert "unknown kind of model 'encodr'; did you mean encoder?" in typed("trainings", "--schema", "encodr").line
 

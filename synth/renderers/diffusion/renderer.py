@@ -24,7 +24,7 @@ from synth.cost import Cost, measured_cost
 from synth.files import at_hand
 from synth.network_file import NetworkFile, read_header
 from synth.renderer import Equipment, Portraits, Views, refuse_overflow
-from synth.renderers.diffusion.network import Conditions, DiffusionNetwork, enlarged
+from synth.renderers.diffusion.network import Conditions, DiffusionNetwork, Read, enlarged
 from synth.renderers.diffusion.sampling import Step, flow_steps, sample
 from synth.renderers.diffusion.sizes import SIDE_PX, DiffusionSizes
 from synth.renderers.settings import DiffusionSettings, FlowSampler
@@ -132,19 +132,22 @@ class DiffusionRenderer:
 
     def draw(self, told: Conditions, noise: Tensor) -> Tensor:
         """Pictures float32 (B, 3, H, H), mostly within [-1, 1], from noise of unit variance (B, 3, H, H)."""
-        person, nothing = self._network.read(told), self._network.read(told.of_nothing())
+        person = self._network.read(told)
         nobody = person if all(step.knows_identity for step in self._steps) else self._network.read(told.of_nobody())
-        both = nothing.beside(person)
+        nothing = self._network.read(told.of_nothing()) if any(step.guided for step in self._steps) else None
+
+        def reading(step: Step) -> Read:
+            return person if step.knows_identity else nobody
 
         def predict(mixed: Tensor, step: Step) -> Tensor:
-            if not step.guided:
+            if nothing is None or not step.guided:
                 share = mixed.new_full((len(mixed),), step.noise_share)
-                return self._network(mixed, share, person if step.knows_identity else nobody)  # type: ignore[no-any-return]
+                return self._network(mixed, share, reading(step))  # type: ignore[no-any-return]
             share = mixed.new_full((2 * len(mixed),), step.noise_share)
-            without, toward = self._network(torch.cat((mixed, mixed)), share, both).chunk(2)
+            without, toward = self._network(torch.cat((mixed, mixed)), share, nothing.beside(reading(step))).chunk(2)
             return without + self._guidance * (toward - without)  # type: ignore[no-any-return]
 
-        sketch = (person if self._steps[0].knows_identity else nobody).sketch
+        sketch = reading(self._steps[0]).sketch
         mixed = noise if sketch is None or self._begin == 1 else torch.lerp(enlarged(sketch), noise, self._begin)
         return sample(self._steps, mixed, predict)
 

@@ -65,7 +65,7 @@ def flow_steps(sampler: FlowSampler) -> list[Step]:
         if sampler.solver == "dpm" and 0 < i < sampler.steps - 1:
             slope = _log_ratio(shares[i], shares[i + 1]) / _log_ratio(shares[i - 1], shares[i]) / 2
         known = i >= alone
-        guided = known and sampler.guidance != 1 and low <= shares[i] <= high
+        guided = sampler.guidance != 1 and low <= shares[i] <= high
         steps.append(Step(shares[i], keep, (1 - keep) * (1 + slope), -(1 - keep) * slope, known, guided))
     return steps
 

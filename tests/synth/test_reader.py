@@ -189,5 +189,5 @@ def test_an_unfinished_or_damaged_dataset_is_refused_in_one_line(tmp_path: Path)
     with pytest.raises(DatasetError, match=r"^.* holds no finished dataset \(no dataset.json\); .*$"):
         open_dataset(str(tmp_path))
     (tmp_path / NAME).write_text("{}")
-    with pytest.raises(DatasetError, match=r"^.*/dataset.json is damaged; hypersynth verify --drop-damaged, then build, makes it again$"):
+    with pytest.raises(DatasetError, match=r"^.*/dataset.json is damaged; hypersynth verify --drop-damaged, .*$"):
         open_dataset(str(tmp_path))
